@@ -1,0 +1,106 @@
+"""Draw data/metadata.csv from a folder of the Kermany chest X-rays.
+
+Run from the project's folder:  python data/select_images.py path/to/chest_xray
+
+The folder holds train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA. The draw is seeded: the same folder gives
+the same bytes. Training and field films come from `train`, test films from `test`. Whole patients are drawn, so no patient
+stands in two splits, and of several films with the same pixels at 64 x 64 only the first is used.
+"""
+
+import argparse
+import csv
+import random
+import re
+from pathlib import Path
+
+from sources import FILM_TYPES, read_films
+
+SEED = 0
+CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
+# split: (folder it is drawn from, films per class)
+SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 200)}
+
+
+def patient_of(filename):
+    """Patient id of a film, e.g. 'train-person1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
+
+    The numbering starts again in each folder, so the folder is part of the id. 'IM-0383' and 'NORMAL2-IM-0383' may be two
+    people; they get one id, because a patient counted as two could stand in two splits.
+    """
+    folder, _, name = filename.split("/")
+    number = re.match(r"(?:NORMAL2-)?(IM-\d+)|(person\d+)", name)
+    if number is None:
+        raise SystemExit(f"{filename}: no patient number in this name; expected person123_... or IM-0123-...")
+    return f"{folder}-{number[1] or number[2]}"
+
+
+def list_films(folder):
+    """File names of all films, 'train/NORMAL/IM-0115-0001.jpeg', sorted."""
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for split in ("train", "test")
+        for label in CLASSES
+        for path in (folder / split / label).glob("*")
+        if path.suffix.lower() in FILM_TYPES
+    )
+
+
+def leave_out_repeats(folder, filenames):
+    """The file names without those whose pixels an earlier film already has."""
+    first_with = {}
+    for filename, film in zip(filenames, read_films(folder, filenames)):
+        first_with.setdefault(film.tobytes(), filename)
+    return list(first_with.values())
+
+
+def draw_split(filenames, count, taken_patients, rng):
+    """`count` films of whole patients in random order; the last patient may lose films. Adds to `taken_patients`."""
+    films_of = {}
+    for filename in filenames:
+        films_of.setdefault(patient_of(filename), []).append(filename)
+    patients = [patient for patient in films_of if patient not in taken_patients]
+    rng.shuffle(patients)
+    drawn = []
+    for patient in patients:
+        if len(drawn) >= count:
+            break
+        drawn += films_of[patient][: count - len(drawn)]
+        taken_patients.add(patient)
+    if len(drawn) < count:
+        raise SystemExit(f"only {len(drawn)} of {count} films could be drawn: is the folder complete?")
+    return drawn
+
+
+def draw_table(filenames):
+    """Rows (index, class, split, patient, filename) in the order train, test, field, shuffled inside each split."""
+    rng = random.Random(SEED)
+    taken_patients = set()
+    rows = []
+    for split, (folder, count) in SPLITS.items():
+        films = []
+        for label, number in CLASSES.items():
+            candidates = [name for name in filenames if name.startswith(f"{folder}/{label}/")]
+            films += [(number, name) for name in draw_split(candidates, count, taken_patients, rng)]
+        rng.shuffle(films)
+        rows += [(number, split, patient_of(name), name) for number, name in films]
+    return [(index, *row) for index, row in enumerate(rows)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Draw data/metadata.csv from a folder of the Kermany chest X-rays.")
+    parser.add_argument("folder", type=Path, help="holds train/NORMAL, train/PNEUMONIA, test/NORMAL, test/PNEUMONIA")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("metadata.csv"))
+    arguments = parser.parse_args()
+
+    filenames = list_films(arguments.folder)
+    unique = leave_out_repeats(arguments.folder, filenames)
+    rows = draw_table(unique)
+    with arguments.output.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["index", "class", "split", "patient", "filename"])
+        writer.writerows(rows)
+    print(f"{len(filenames)} films, {len(filenames) - len(unique)} repeats left out, {len(rows)} rows written")
+
+
+if __name__ == "__main__":
+    main()
