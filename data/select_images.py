@@ -2,9 +2,9 @@
 
 Run from the project's folder:  python data/select_images.py path/to/chest_xray
 
-The folder holds train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA. The draw is seeded: the same folder gives
-the same bytes. Training and field films come from `train`, test films from `test`. Whole patients are drawn, so no patient
-stands in two splits, and of several films with the same pixels at 64 x 64 only the first is used.
+The folder holds train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA. The draw is seeded: the same folder
+gives the same bytes. Training and field films come from `train`, test films from `test`. Whole patients are drawn, so
+no patient stands in two splits, and of several films with the same pixels at 64 x 64 only the first is used.
 """
 
 import argparse
@@ -24,8 +24,8 @@ SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 20
 def patient_of(filename):
     """Patient id of a film, e.g. 'train-person1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
 
-    The numbering starts again in each folder, so the folder is part of the id. 'IM-0383' and 'NORMAL2-IM-0383' may be two
-    people; they get one id, because a patient counted as two could stand in two splits.
+    The numbering starts again in each folder, so the folder is part of the id. 'IM-0383' and 'NORMAL2-IM-0383' may be
+    two people; they get one id, because a patient counted as two could stand in two splits.
     """
     folder, _, name = filename.split("/")
     number = re.match(r"(?:NORMAL2-)?(IM-\d+)|(person\d+)", name)
@@ -48,7 +48,7 @@ def list_films(folder):
 def leave_out_repeats(folder, filenames):
     """The file names without those whose pixels an earlier film already has."""
     first_with = {}
-    for filename, film in zip(filenames, read_films(folder, filenames)):
+    for filename, film in zip(filenames, read_films(folder, filenames), strict=True):
         first_with.setdefault(film.tobytes(), filename)
     return list(first_with.values())
 

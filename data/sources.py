@@ -1,12 +1,433 @@
+"""Where the films come from: simulated, a folder, or a download; and the cache of prepared films.
+
+helpers.py calls `describe_source`, `load_table` and `load_films`; a student need not read this file. The environment
+variable PNEUMONIA_DATA chooses the source; data/README.md lists its values.
+"""
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
 import numpy as np
-from PIL import Image, ImageOps
+import pandas as pd
+import phantoms
+import pooch
+import requests
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
+
+DATA = Path(__file__).resolve().parent
+PROJECT = DATA.parent
+CACHE = DATA / "cache"
+TABLE = DATA / "metadata.csv"
+COLUMNS = ["index", "class", "split", "patient", "filename"]
+SPLITS = {"train", "test", "field"}
+
+SIZE = 64  # pixels along each side of a prepared film
+PREPARATION = 1  # raise it when read_film gives other pixels: prepared films in a cache are then made anew
 FILM_TYPES = (".jpeg", ".jpg", ".png")
-def read_film(path, size=64):
-    with Image.open(path) as film:
-        film.draft("L", (2*size, 2*size))
-        return np.asarray(film.convert("L").resize((size, size), Image.Resampling.BOX, reducing_gap=None))
-def read_films(folder, filenames, size=64):
-    with ThreadPoolExecutor(2) as pool:
-        return np.stack(list(pool.map(lambda n: read_film(Path(folder)/n, size), filenames)))
+MOST_PIXELS = 50_000_000
+TIMEOUT = 10  # seconds that a silent server may take
+
+SOURCES = ("auto", "phantoms", "kermany", "medmnist", "inspirit")
+KAGGLE = "paultimothymooney/chest-xray-pneumonia"
+INSPIRIT = (
+    "https://storage.googleapis.com/inspirit-ai-data-bucket-1/Data/AI%20Scholars/Sessions%206%20-%2010%20(Projects)"
+    "/Project%20-%20(Healthcare%20A)%20Pneumonia/"
+)
+# name of the file: (address, checksum; None where none was ever published)
+DOWNLOADS = {
+    "kermany.zip": (
+        "https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/f12eaf6d-6023-432f-acc9-80c9d7393433"
+        "/file_downloaded",
+        "sha256:13efc055629733dbab07877f8b3c9f81097840dbcdaa326a8542322c2281ce36",
+    ),
+    "pneumoniamnist_64.npz": (
+        "https://zenodo.org/records/10519652/files/pneumoniamnist_64.npz?download=1",
+        "md5:8f4eceb4ccffa70c672198ea285246c6",
+    ),
+    "inspirit_metadata.csv": (INSPIRIT + "metadata.csv", None),
+    "inspirit_image_data.npy": (INSPIRIT + "image_data.npy", None),
+}
+
+
+class DataError(Exception):
+    """Something is wrong with the data; the message is one sentence: what, where, what to do."""
+
+    def _render_traceback_(self):
+        # Jupyter asks for this: a student sees the sentence, not thirty lines of traceback
+        return [f"DataError: {self}"]
+
+
+# --- which source ---------------------------------------------------------------------------------------------------
+
+
+def source_setting():
+    """The value of PNEUMONIA_DATA, "auto" where it is unset."""
+    return os.environ.get("PNEUMONIA_DATA", "").strip() or "auto"
+
+
+def chosen_folder():
+    """PNEUMONIA_DATA as a folder; a relative path starts at the project's folder, wherever a notebook runs."""
+    return PROJECT / Path(source_setting()).expanduser()
+
+
+def in_hosted_notebook():
+    """True inside Colab or Kaggle, which have a fast network and the data set at hand."""
+    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+
+
+def choose_source():
+    """Name of the source in use: "phantoms", "kermany", "medmnist", "inspirit", or "folder".
+
+    Raises DataError where PNEUMONIA_DATA is neither a source nor a folder.
+    """
+    setting = source_setting()
+    if setting == "auto":
+        return "kermany" if prepared_real_films() or in_hosted_notebook() else "phantoms"
+    if setting in SOURCES:
+        return setting
+    if chosen_folder().is_dir():
+        return "folder"
+    raise DataError(
+        f'PNEUMONIA_DATA is "{setting}", which is neither one of {", ".join(SOURCES)} nor a folder that exists; '
+        "a relative path starts at the project's folder."
+    )
+
+
+def describe_source():
+    """One line that says which films this run uses."""
+    source = choose_source()
+    if source == "phantoms":
+        line = "simulated films (phantoms), not patients"
+        if source_setting() == "auto":
+            line += (
+                '; for the real X-rays set PNEUMONIA_DATA to "kermany" (1.2 GB, once) or to a folder that holds them'
+            )
+        return line
+    if source in ("kermany", "folder"):
+        return "real chest X-rays (Kermany et al. 2018, CC BY 4.0)"
+    if source == "medmnist":
+        return "PneumoniaMNIST, 64 px (CC BY 4.0); it names no patients, so each film counts as its own"
+    return "the Inspirit AI course's own films; they name no patients, so each film counts as its own"
+
+
+# --- the table of films ---------------------------------------------------------------------------------------------
+
+
+def load_table():
+    """One row per film: columns index, class (0 healthy, 1 pneumonia), split, patient, filename.
+
+    Raises DataError where the table cannot be right.
+    """
+    source = choose_source()
+    if source == "medmnist":
+        return medmnist_table(open_medmnist())
+    if source == "inspirit":
+        return inspirit_table(download("inspirit_metadata.csv"))
+    return check_table(read_csv(TABLE), TABLE.name)
+
+
+def read_csv(path):
+    """A table, or DataError where the file is none."""
+    try:
+        return pd.read_csv(path, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name} cannot be read as a table ({one_line(error)}); get the file again.") from error
+
+
+def check_table(table, name):
+    """The table itself; DataError where a column is missing or a value is impossible."""
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise DataError(f"{name} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}.")
+    faults = {
+        "index must count 0, 1, 2, ... without gaps": list(table["index"]) != list(range(len(table))),
+        "class must be 0 or 1": not table["class"].isin([0, 1]).all(),
+        f"split must be one of {', '.join(sorted(SPLITS))}": not table["split"].isin(SPLITS).all(),
+        "patient and filename must not be empty": bool(table[["patient", "filename"]].isna().any(axis=None)),
+    }
+    for rule, broken in faults.items():
+        if broken:
+            raise DataError(f"{name}: {rule}; get the file again.")
+    return table[COLUMNS]
+
+
+def medmnist_table(arrays):
+    """The same counts as data/metadata.csv: train and field from the official train split, test from the test split."""
+    rng = np.random.default_rng(0)
+    order = {split: rng.permutation(len(arrays[f"{split}_labels"])) for split in ("train", "test")}
+    draws = [("train", "train", 0, 1000), ("test", "test", 0, 200), ("field", "train", 1000, 200)]
+    parts = []
+    for split, origin, first, count in draws:
+        labels = arrays[f"{origin}_labels"].ravel()[order[origin]]
+        for label in (0, 1):
+            films = order[origin][labels == label][first : first + count]
+            parts.append(pd.DataFrame({"class": label, "split": split, "filename": [f"{origin}/{f}" for f in films]}))
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "index", range(len(table)))
+    table["patient"] = table["filename"]
+    return check_table(table, "pneumoniamnist_64.npz")
+
+
+def inspirit_table(path):
+    """The article's own table (class, split, index), with one patient per film, since it names none."""
+    table = read_csv(path)
+    if "index" in table:
+        table = table.sort_values("index", ignore_index=True)
+        table["filename"] = [f"image_data.npy/{index}" for index in table["index"]]
+        table["patient"] = table["filename"]
+    return check_table(table, path.name)
+
+
+# --- the films ------------------------------------------------------------------------------------------------------
+
+
+def load_films():
+    """All films of the table, from the cache where they are prepared.
+
+    Returns uint8 of shape (rows of the table, 64, 64), 0 = black. Raises DataError where the source fails. In Colab and
+    Kaggle the source "auto" goes on with phantoms where the download fails, and says so.
+    """
+    source = choose_source()
+    try:
+        return load_from(source)
+    except DataError as error:
+        if source_setting() != "auto" or source == "phantoms":
+            raise
+        print(f"{error}\nGoing on with simulated films. Set PNEUMONIA_DATA to kermany and restart to try again.")
+        os.environ["PNEUMONIA_DATA"] = "phantoms"
+        return load_from("phantoms")
+
+
+def load_from(source):
+    """All films of one source; see load_films."""
+    if source == "phantoms":
+        drawing = Path(phantoms.__file__).read_bytes()
+        return cached("phantoms", [drawing], lambda: phantoms.draw_films(load_table(), SIZE))
+    if source == "folder":
+        folder = find_films(chosen_folder())
+        return cached("kermany", [list_files(folder)], lambda: read_films(folder, load_table()["filename"]))
+    if source == "kermany":
+        prepared = prepared_real_films()
+        if prepared is not None:
+            return prepared
+        return cached("kermany", [b"download"], lambda: read_films(download_kermany(), load_table()["filename"]))
+    if source == "medmnist":
+        arrays = open_medmnist()
+        return np.stack([pick_medmnist(arrays, name) for name in load_table()["filename"]])
+    return inspirit_films(download("inspirit_image_data.npy"), len(load_table()))
+
+
+def read_films(folder, filenames, size=SIZE):
+    """Films read from a folder (a pathlib.Path or, for a ZIP file, a zipfile.Path).
+
+    Returns uint8 of shape (number of names, size, size), 0 = black. Raises DataError that names the film.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        films = pool.map(lambda name: read_film(locate_film(folder, name), size), filenames)
+        try:
+            return np.stack(list(progress(films, len(filenames), "Reading films")))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def locate_film(folder, filename):
+    """The path of a film, whatever its ending; DataError where there is none."""
+    stem = filename.rpartition(".")[0]
+    for ending in FILM_TYPES:
+        path = folder / (stem + ending)
+        if path.is_file():
+            return path
+    raise DataError(f"{filename} is in data/metadata.csv but not in the folder: copy the whole data set once more.")
+
+
+def read_film(path, size=SIZE):
+    """One JPEG or PNG file as grey values.
+
+    Returns uint8 of shape (size, size), squeezed to a square. Raises DataError where the file is no sound picture.
+    """
+    name = "/".join(Path(str(path)).parts[-3:])
+    try:
+        with path.open("rb") as file, Image.open(file, formats=("JPEG", "PNG")) as film:
+            if film.width * film.height > MOST_PIXELS:
+                raise ValueError(f"{film.width} x {film.height} pixels, more than any X-ray has")
+            film.draft("L", (2 * size, 2 * size))  # a JPEG can be decoded at reduced size, many times faster
+            film = to_grey(ImageOps.exif_transpose(film))
+            return np.asarray(film.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2))
+    except Exception as error:  # a damaged file can make the decoder raise nearly anything
+        reason = "no such picture inside" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        raise DataError(f"{name} is not a sound JPEG or PNG ({reason}): get this file again.") from error
+
+
+def to_grey(film):
+    """The picture in mode "L": 8 bit grey."""
+    if film.mode.startswith("I"):  # 16 bit: Pillow would clip at 255 instead of scaling
+        return Image.fromarray((np.asarray(film) // 257).astype("uint8"))
+    if film.has_transparency_data:
+        film = film.convert("RGBA")
+        film = Image.alpha_composite(Image.new("RGBA", film.size, "black"), film)
+    return film.convert("L")
+
+
+def find_films(folder):
+    """The folder, or the one inside it, that holds train/NORMAL and the rest; DataError where there is none."""
+    for candidate in (folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"):
+        if all(
+            (candidate / split / label).is_dir() for split in ("train", "test") for label in ("NORMAL", "PNEUMONIA")
+        ):
+            return candidate
+    raise DataError(
+        f"{folder.name} does not hold the folders train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA: "
+        "point PNEUMONIA_DATA at the folder that does."
+    )
+
+
+def list_files(folder):
+    """Names, sizes and times of all files, as bytes: changes when a file does."""
+    files = sorted(folder.glob("*/*/*"))
+    return repr([(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]).encode()
+
+
+def download_kermany():
+    """Where the real films are after a download: a folder by kagglehub where that is installed, else a ZIP file."""
+    if importlib.util.find_spec("kagglehub"):
+        import kagglehub
+
+        try:
+            return find_films(Path(kagglehub.dataset_download(KAGGLE)))
+        except Exception as error:  # kagglehub raises many types; the other address may still work
+            print(f"Kaggle did not answer ({one_line(error)}); trying Mendeley Data.")
+    return find_films(zipfile.Path(download("kermany.zip")))
+
+
+def open_medmnist():
+    """The arrays of PneumoniaMNIST, 64 px: {split}_images uint8 (n, 64, 64) and {split}_labels (n, 1)."""
+    path = download("pneumoniamnist_64.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("train_images", "train_labels", "test_images", "test_labels")}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path.name} is not the file expected ({one_line(error)}): delete it and run again."
+        ) from error
+    for split in ("train", "test"):
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        if images.shape != (len(labels), SIZE, SIZE) or images.dtype != np.uint8 or not np.isin(labels, (0, 1)).all():
+            raise DataError(f"{path.name}: the {split} films have shape {images.shape}: delete the file and run again.")
+    return arrays
+
+
+def pick_medmnist(arrays, name):
+    """The film that a table row names as "train/17"."""
+    split, position = name.split("/")
+    return arrays[f"{split}_images"][int(position)]
+
+
+def inspirit_films(path, count):
+    """The article's array as uint8 (count, 64, 64); DataError where it is anything else."""
+    try:
+        films = np.load(path, allow_pickle=False)
+        films = films.reshape(count, SIZE, SIZE, 3)[..., 0]
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path.name} is not the array expected ({one_line(error)}): delete it and run again."
+        ) from error
+    if films.dtype.kind not in "uif" or not np.isfinite(films).all() or films.min() < 0 or films.max() > 255:
+        raise DataError(f"{path.name} holds values that are not grey values from 0 to 255: delete it and run again.")
+    return (films * 255 if films.max() <= 1 else films).round().astype(np.uint8)
+
+
+# --- downloads and cache --------------------------------------------------------------------------------------------
+
+
+def download(name):
+    """Path of a downloaded file, fetched once, checked by its sum; DataError where that fails."""
+    address, checksum = DOWNLOADS[name]
+    downloader = pooch.HTTPDownloader(progressbar=progress(None, 1, name, unit="B", unit_scale=True), timeout=TIMEOUT)
+    try:
+        pooch.get_logger().setLevel("ERROR")
+        return Path(pooch.retrieve(address, checksum, fname=name, path=CACHE / "downloads", downloader=downloader))
+    except (requests.RequestException, OSError, ValueError) as error:
+        raise DataError(
+            f"{name} could not be downloaded ({one_line(error)}): try again later, "
+            "or set PNEUMONIA_DATA to phantoms, which needs no network."
+        ) from error
+
+
+def cached(source, ingredients, prepare):
+    """Films from the cache, or what `prepare` makes, kept for the next time.
+
+    The file's name holds a sum over the table and the `ingredients` (bytes): when one changes, the films are made anew.
+    """
+    key = short_sum(*ingredients)
+    path = CACHE / f"{source}-{table_key()}-{key}.npy"
+    films = read_prepared(path)
+    if films is None:
+        films = prepare()
+        keep(films, path)
+    return films
+
+
+def table_key():
+    """Changes when data/metadata.csv or the way films are prepared does."""
+    return short_sum(TABLE.read_bytes(), f"{SIZE} pixels, preparation {PREPARATION}".encode())
+
+
+def short_sum(*parts):
+    """16 hexadecimal digits that change when one of the parts (bytes) does."""
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+
+
+def prepared_real_films():
+    """The real films prepared last for this table, or None."""
+    for path in CACHE.glob(f"kermany-{table_key()}-*.npy"):
+        return read_prepared(path)
+    return None
+
+
+def read_prepared(path):
+    """Films from a cache file, or None where there is no sound one."""
+    try:
+        films = np.load(path, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return films if films.ndim == 3 and films.shape[1:] == (SIZE, SIZE) and films.dtype == np.uint8 else None
+
+
+def keep(films, path):
+    """Write films to a cache file, whole or not at all, in place of older ones of the same source."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            temporary = Path(file.name)
+            np.save(file, films)
+        older = list(path.parent.glob(f"{path.name.split('-')[0]}-*.npy"))
+        os.replace(temporary, path)
+        for file in set(older) - {path}:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        print(
+            f"The prepared films could not be kept in data/cache ({one_line(error)}): "
+            "the next start prepares them again."
+        )
+
+
+def progress(items, total, what, **options):
+    """A progress bar on standard output for what takes longer than two seconds."""
+    return tqdm(items, total=total, desc=what, delay=2, leave=False, file=sys.stdout, **options)
+
+
+def one_line(error):
+    """The first line of an error's message, without the path that Python adds to it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

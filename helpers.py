@@ -1,0 +1,212 @@
+"""What the notebooks share: loading films, dividing them by patient, and drawing them.
+
+A film is a chest X-ray of 64 x 64 pixels. Where films come from (simulated, a folder, a download) is the business of
+data/sources.py; what is special about the data is told in data/README.md.
+"""
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.ndimage import affine_transform
+from sklearn.model_selection import StratifiedGroupKFold
+
+PROJECT = Path(__file__).resolve().parent
+OWN_RESULTS = PROJECT / "results" / "own"
+sys.path.insert(0, str(PROJECT / "data"))
+
+import sources  # noqa: E402  (it lies in data/, which Python finds only now)
+
+CLASS_NAMES = ["healthy", "pneumonia"]
+CLASS_COLORS = ["#0173b2", "#de8f05"]  # blue and orange: told apart by the colour-blind too
+
+
+def describe_setup():
+    """Print the versions in use and where the films come from."""
+    packages = ["numpy", "pandas", "scikit-learn", "tensorflow", "keras"]
+    print(", ".join([f"Python {platform.python_version()}"] + [f"{name} {version(name)}" for name in packages]))
+    print(f"Films: {sources.describe_source()}")
+
+
+# --- films and their table ------------------------------------------------------------------------------------------
+
+
+def get_metadata():
+    """The table of films: a DataFrame with one row per film.
+
+    Columns: index (row in the image array), class (0 healthy, 1 pneumonia), split ("train", "test" or "field"), patient
+    and filename. Source: data/metadata.csv, or the table that comes with the chosen data. Raises sources.DataError.
+    """
+    return sources.load_table()
+
+
+def get_train_data(flatten=False):
+    """The training films and their labels.
+
+    Returns (films, labels): films float32 in [0, 1] of shape (N, 64, 64, 3), the grey value repeated three times, or
+    (N, 12288) with flatten=True; labels int of shape (N,), 0 healthy, 1 pneumonia. Raises sources.DataError.
+    """
+    return _get_split("train", flatten)
+
+
+def get_test_data(flatten=False):
+    """The test films and their labels, in the form of get_train_data. Only for the last measurement of a model."""
+    return _get_split("test", flatten)
+
+
+def get_field_data(flatten=False):
+    """The field films and their labels, in the form of get_train_data, disturbed as a portable machine would.
+
+    The disturbance of a film depends on its index alone, so every call and every computer gives the same films.
+    """
+    return _get_split("field", flatten)
+
+
+def _get_split(split, flatten):
+    metadata = get_metadata()
+    rows = metadata[metadata["split"] == split]
+    grey = sources.load_films()[rows["index"]] / np.float32(255)
+    if split == "field":
+        grey = np.stack([disturb(film, seed) for film, seed in zip(grey, rows["index"], strict=True)])
+    films = np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    if flatten:
+        films = films.reshape(len(films), -1)
+    return films, rows["class"].to_numpy()
+
+
+def disturb(film, seed):
+    """One grey film as a portable machine might give it: turned, sheared, wrongly exposed and noisy.
+
+    film: float in [0, 1] of shape (64, 64). Returns float32 of the same shape and range; the same seed, the same film.
+    """
+    rng = np.random.default_rng(seed)
+    angle = np.deg2rad(rng.uniform(-20, 20))
+    shear = rng.uniform(-0.15, 0.15)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.array([[1, shear], [0, 1]])
+    middle = (np.array(film.shape) - 1) / 2
+    turned = affine_transform(film, turn, offset=middle - turn @ middle, order=1)
+    exposed = np.clip(turned, 0, 1) ** rng.uniform(0.6, 1.6)
+    noisy = exposed + rng.normal(0, rng.uniform(0.01, 0.04), film.shape)
+    return np.clip(noisy, 0, 1).astype(np.float32)
+
+
+def split_by_patient(metadata):
+    """Divide the training films: four fifths to fit a model, one fifth (the validation films) to choose its settings.
+
+    No patient stands in both parts, and both hold the classes in the same proportion.
+    Returns two int arrays of positions in get_train_data()'s arrays: (fit, validation).
+    """
+    train = metadata[metadata["split"] == "train"]
+    folds = StratifiedGroupKFold(n_splits=5, shuffle=True, random_state=0)
+    return next(folds.split(train, train["class"], groups=train["patient"]))
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def are_simulated():
+    """True where the films in use are phantoms."""
+    return sources.choose_source() == "phantoms"
+
+
+def show_figure(alt, films=True):
+    """Show the current figure, with a text for readers who cannot see it.
+
+    alt: what the figure shows, in full sentences. Where the figure is drawn from films (films=True) and these are
+    simulated, a line under the figure and the text say so: nobody may mistake a phantom for a patient.
+    """
+    from IPython.display import display
+
+    figure = plt.gcf()
+    if films and are_simulated():
+        figure.text(0.5, -0.01, "Simulated films, not patients", ha="center", va="top", fontsize=9, color="dimgray")
+        alt = f"Simulated films, not patients. {alt}"
+    display(figure, metadata={"image/png": {"alt": alt}})
+    plt.close(figure)
+
+
+def plot_one_image(data, labels=None, index=None, ax=None):
+    """Draw one film.
+
+    data: one film (64, 64, 3), or many (N, 64, 64, 3) or (N, 12288) with values in [0, 1]; then index chooses the film
+    (0 where it is not given). labels: the classes of the films, for the title. Returns the matplotlib axes.
+    Raises ValueError where data has another shape and IndexError where there is no such index.
+    """
+    films = np.asarray(data)
+    if films.ndim == 2 and films.shape[1] == 64 * 64 * 3:
+        films = films.reshape(-1, 64, 64, 3)
+    if films.shape == (64, 64, 3):
+        films = films[np.newaxis]
+    if films.ndim != 4 or films.shape[1:] != (64, 64, 3):
+        raise ValueError(f"films have shape (N, 64, 64, 3), (N, 12288) or (64, 64, 3); these have {films.shape}")
+    position = 0 if index is None else index
+    if not 0 <= position < len(films):
+        raise IndexError(f"there is no film {index}: the indices go from 0 to {len(films) - 1}")
+    ax = ax or plt.subplots(figsize=(3.5, 3.5))[1]
+    ax.imshow(films[position], vmin=0, vmax=1)
+    words = [] if labels is None else [CLASS_NAMES[int(np.ravel(labels)[position])]]
+    words += [] if index is None else [f"film {index}"]
+    words += ["simulated"] if are_simulated() else []
+    ax.set_title(", ".join(words))
+    ax.axis("off")
+    return ax
+
+
+def plot_films(films, titles=None, columns=5):
+    """Draw films in rows of `columns`; films: (N, 64, 64, 3) in [0, 1]. Returns the array of matplotlib axes."""
+    rows = -(-len(films) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns, 2.1 * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    for position, film in enumerate(films):
+        axes.flat[position].imshow(film, vmin=0, vmax=1)
+        if titles is not None:
+            axes.flat[position].set_title(titles[position], fontsize=10)
+    return axes
+
+
+# --- the reader as a model ------------------------------------------------------------------------------------------
+
+
+def ask_reader(films):
+    """A form with one film and one choice per film; works in Jupyter and Colab.
+
+    films: (N, 64, 64, 3) in [0, 1]. Returns a list of N ipywidgets; each has the answer in `.value`: 0, 1 or None.
+    """
+    import io
+
+    import ipywidgets as widgets
+    from IPython.display import display
+
+    def picture(film):
+        file = io.BytesIO()
+        plt.imsave(file, film, format="png")
+        return widgets.Image(value=file.getvalue(), width=192, height=192)
+
+    choices = [(CLASS_NAMES[0], 0), (CLASS_NAMES[1], 1)]
+    buttons = [widgets.RadioButtons(options=choices, value=None, layout={"width": "190px"}) for _ in films]
+    boxes = [
+        widgets.VBox([widgets.Label(f"Film {number}"), picture(film), button])
+        for number, (film, button) in enumerate(zip(films, buttons, strict=True), start=1)
+    ]
+    display(widgets.Box(boxes, layout={"flex_flow": "row wrap"}))
+    return buttons
+
+
+def save_reader(answers, labels, indices):
+    """Count the reader's right answers and keep them in results/own/reader.json for the end of the series.
+
+    answers: list of 0 and 1; labels: the true classes; indices: the films' `index`. Returns the number of right
+    answers. Raises ValueError where an answer is missing or is neither 0 nor 1.
+    """
+    if len(answers) != len(labels) or any(answer not in (0, 1) for answer in answers):
+        raise ValueError(f"{len(labels)} answers are needed, each 0 (healthy) or 1 (pneumonia); these are {answers}")
+    right = sum(int(answer == label) for answer, label in zip(answers, labels, strict=True))
+    OWN_RESULTS.mkdir(parents=True, exist_ok=True)
+    record = {"indices": [int(i) for i in indices], "answers": [int(a) for a in answers], "right": right}
+    (OWN_RESULTS / "reader.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    return right
