@@ -169,6 +169,26 @@ def plot_films(films, titles=None, columns=5):
     return axes
 
 
+def plot_splits(metadata):
+    """Draw how the films are divided and what each part is for. Returns the matplotlib axes."""
+    fit, validation = split_by_patient(metadata)
+    counts = metadata["split"].value_counts()
+    parts = [  # row, first film, films, colour, what it is for
+        ("train", 0, len(fit), "#56b4e9", "fit: the model\nlearns from these"),
+        ("train", len(fit), len(validation), "#a6d8f5", "validation:\nchoose settings"),
+        ("test", 0, counts["test"], "#de8f05", "test: once, at\nthe very end"),
+        ("field", 0, counts["field"], "#5cc8a1", "field: portable\nmachine"),
+    ]
+    ax = plt.subplots(figsize=(9, 3.2), layout="constrained")[1]
+    for row, first, count, color, purpose in parts:
+        ax.barh(row, count, left=first, color=color, edgecolor="white", height=0.85)
+        ax.text(first + count / 2, row, f"{purpose}\n{count:,} films", ha="center", va="center", fontsize=9)
+    ax.invert_yaxis()
+    ax.set(xlabel="number of films", ylabel="split")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
 # --- the reader as a model ------------------------------------------------------------------------------------------
 
 
@@ -197,14 +217,35 @@ def ask_reader(films):
     return buttons
 
 
+def collect_answers(written, buttons, indices):
+    """The reader's answers: the written list if there is one, else the form's.
+
+    written: list of 0 and 1, or empty; buttons: from ask_reader; indices: the films' `index`. Where nobody answered,
+    the stored example for these films stands in, or "pneumonia" for every film where there is none; a line says so.
+    """
+    answers = list(written) or [button.value for button in buttons]
+    if any(answer is not None for answer in answers):
+        return answers
+    example = json.loads((PROJECT / "results" / "reader_example.json").read_text(encoding="utf-8"))
+    if example["indices"] == list(indices):
+        print("No answers yet: the stored example of another reader stands in.")
+        return example["answers"]
+    print('No answers yet: "pneumonia" for every film stands in.')
+    return [1] * len(indices)
+
+
 def save_reader(answers, labels, indices):
     """Count the reader's right answers and keep them in results/own/reader.json for the end of the series.
 
     answers: list of 0 and 1; labels: the true classes; indices: the films' `index`. Returns the number of right
     answers. Raises ValueError where an answer is missing or is neither 0 nor 1.
     """
-    if len(answers) != len(labels) or any(answer not in (0, 1) for answer in answers):
-        raise ValueError(f"{len(labels)} answers are needed, each 0 (healthy) or 1 (pneumonia); these are {answers}")
+    faulty = [number for number, answer in enumerate(answers, start=1) if answer not in (0, 1)]
+    if faulty or len(answers) != len(labels):
+        raise ValueError(
+            f"each of the {len(labels)} films needs an answer, 0 (healthy) or 1 (pneumonia): "
+            + (f"look at film {', '.join(map(str, faulty))}" if faulty else f"there are {len(answers)} answers")
+        )
     right = sum(int(answer == label) for answer, label in zip(answers, labels, strict=True))
     OWN_RESULTS.mkdir(parents=True, exist_ok=True)
     record = {"indices": [int(i) for i in indices], "answers": [int(a) for a in answers], "right": right}

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import phantoms
 import pooch
 import requests
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
+
+import phantoms
 
 DATA = Path(__file__).resolve().parent
 PROJECT = DATA.parent

@@ -1,15 +1,133 @@
+import hashlib
+import re
 import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "data"), str(PROJECT / "tools")]
 matplotlib.use("Agg")
 
+import sources  # noqa: E402  (it lies in data/, which Python finds only now)
+
 
 @pytest.fixture(autouse=True)
 def simulated_films(monkeypatch):
     """Unless a test says otherwise it runs on phantoms, whatever the environment holds."""
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """An empty cache, no hosted notebook, no kagglehub and no internet: only what a test prepares itself.
+
+    Afterwards nothing may lie in the cache but whole films and whole downloads.
+    """
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(sources, "CACHE", folder)
+    nowhere = {name: ("http://127.0.0.1:9/" + name, checksum) for name, (_, checksum) in sources.DOWNLOADS.items()}
+    monkeypatch.setattr(sources, "DOWNLOADS", nowhere)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setitem(sys.modules, "kagglehub", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    yield folder
+    whole = re.compile(r"(phantoms|kermany)-[0-9a-f]{16}-[0-9a-f]{16}\.npy|downloads/(" + "|".join(nowhere) + ")")
+    assert [name for name in contents(folder) if not whole.fullmatch(name)] == []
+
+
+def contents(folder):
+    """{path inside the folder: bytes} of all its files."""
+    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def check_sentence(text, tmp_path, *words):
+    """The text is one line and one sentence, holds all words, and no path of this machine."""
+    assert re.fullmatch(r"[^\n]+[.]", text)
+    assert not re.search(r"[.!?] [A-Z]", text)
+    for word in words:
+        assert word in text
+    for place in (tmp_path, PROJECT, "site-packages"):
+        assert str(place) not in text
+
+
+@pytest.fixture
+def refused(cache, tmp_path):
+    """`with refused("word"):` the block raises a DataError of one sentence and leaves the cache as it was."""
+
+    @contextmanager
+    def check(*words):
+        before = contents(cache)
+        with pytest.raises(sources.DataError) as caught:
+            yield
+        check_sentence(str(caught.value), tmp_path, *words)
+        assert contents(cache) == before
+
+    return check
+
+
+@pytest.fixture
+def drawn(monkeypatch, cache):
+    """Noise in place of phantoms, where pixels do not matter. The fixture is the list of tables that were drawn."""
+    tables = []
+
+    def draw_films(metadata, size=64):
+        tables.append(metadata)
+        return np.random.default_rng(len(metadata)).integers(0, 256, (len(metadata), size, size), dtype=np.uint8)
+
+    monkeypatch.setattr(sources.phantoms, "draw_films", draw_films)
+    return tables
+
+
+class LocalServer(ThreadingHTTPServer):
+    """Stands in for the internet. `answers` maps a file's name to what the server does when asked for it."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), LocalRequest)
+        self.answers, self.asked, self.over = {}, [], threading.Event()
+
+    def offer(self, name, body, checksum="right", status=200, length=None):
+        """Answer downloads of `name` with `body`; `length`: the length promised, where it is not the body's."""
+
+        def answer(request):
+            request.send_response(status)
+            request.send_header("Content-Length", str(len(body) if length is None else length))
+            request.end_headers()
+            request.wfile.write(body)
+
+        self.act(name, answer)
+        if checksum == "right":
+            checksum = "sha256:" + hashlib.sha256(body).hexdigest()
+        sources.DOWNLOADS[name] = (sources.DOWNLOADS[name][0], checksum)
+
+    def act(self, name, answer):
+        """Have `answer(request)` called when `name` is asked for."""
+        self.answers["/" + name] = answer
+        sources.DOWNLOADS[name] = (f"http://127.0.0.1:{self.server_port}/{name}", sources.DOWNLOADS[name][1])
+
+
+class LocalRequest(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path[1:])
+        self.server.answers[self.path](self)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(cache):
+    with LocalServer() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.over.set()
+        server.shutdown()

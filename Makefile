@@ -1,0 +1,38 @@
+# make run       execute every notebook into build/notebooks
+# make test      style, unit tests, and every notebook against its stored outputs
+# make test-real the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
+# make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
+# PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the films (see data/README.md)
+
+PYTHON ?= python3
+BIN := .venv/bin
+export QUICK PNEUMONIA_DATA
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: run test test-real refresh clean
+
+run: .venv/ready
+	@$(BIN)/python tools/run.py
+
+refresh: .venv/ready
+	@$(BIN)/python tools/run.py --refresh
+
+test: export QUICK := $(or $(QUICK),1)
+test: export PNEUMONIA_DATA := $(or $(PNEUMONIA_DATA),phantoms)
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest --nbval --nbval-current-env tests notebooks
+
+test-real: .venv/ready
+	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks
+
+.venv/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
+		"The course needs Python 3.11, 3.12 or 3.13; name one of them: make $(MAKECMDGOALS) PYTHON=python3.12")'
+	@echo "Making .venv with the packages of requirements.txt; this takes a few minutes, once."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+clean:
+	rm -rf build data/cache

@@ -1,0 +1,116 @@
+"""Rules that every stored notebook keeps."""
+
+import base64
+import io
+import re
+
+import nbformat
+import pytest
+from conftest import PROJECT
+from PIL import Image
+
+import opening
+
+PATHS = sorted((PROJECT / "notebooks").rglob("*.ipynb"))
+FIXED_ENDING = ["## What you learned", "## Exercises"]
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def figures(notebook):
+    return [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+
+
+def prose(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def test_is_executed_from_1_to_n(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_holds_no_error_and_no_stderr(notebook):
+    kinds = {output.output_type for output in outputs(notebook)} | {output.get("name") for output in outputs(notebook)}
+    assert not kinds & {"error", "stderr"}
+
+
+def test_holds_no_widget_state(notebook):
+    assert "widgets" not in notebook.metadata
+    assert not [output for output in outputs(notebook) if any("widget" in kind for kind in output.get("data", {}))]
+
+
+def test_is_valid_and_small(notebook, path):
+    nbformat.validate(notebook)
+    assert path.stat().st_size < 2_000_000
+
+
+def test_opens_with_title_badge_question_and_table(notebook, path):
+    lines = notebook.cells[0].source.splitlines()
+    number = int(path.name[:2])
+    assert lines[0].startswith(f"# {number}. ")
+    assert lines[2] == opening.badge(path.name)
+    assert re.fullmatch(r"\*\*.+\?\*\*", lines[4])
+    assert all(word in notebook.cells[0].source for word in ("You will do", "You will learn", "You need", "minutes"))
+
+
+def test_setup_cell_is_the_common_one(notebook):
+    assert code_cells(notebook)[0].source == opening.SETUP
+
+
+def test_ends_with_summary_exercises_and_next_notebook(notebook):
+    places = [prose(notebook).find(heading) for heading in FIXED_ENDING]
+    assert -1 not in places and places == sorted(places)
+    assert "**Next:**" in notebook.cells[-1].source or "**The end" in notebook.cells[-1].source
+
+
+def test_has_three_exercises(notebook):
+    assert len(re.findall(r"^\*\*[123] \(", prose(notebook), flags=re.MULTILINE)) == 3
+
+
+def test_every_figure_has_alternative_text(notebook):
+    for figure in figures(notebook):
+        alt = figure.metadata.get("image/png", {}).get("alt", "")
+        assert len(alt.split()) >= 5 and alt.endswith(".")
+
+
+def test_every_figure_fits_the_page_and_is_no_empty_canvas(notebook):
+    for figure in figures(notebook):
+        picture = Image.open(io.BytesIO(base64.b64decode(figure.data["image/png"])))
+        assert picture.width <= 1100 and picture.height <= 1100
+        darkest, brightest = picture.convert("L").getextrema()
+        assert brightest - darkest > 100
+
+
+def test_stored_figures_come_from_real_films(notebook):
+    assert not [figure for figure in figures(notebook) if "Simulated" in figure.metadata["image/png"]["alt"]]
+
+
+def test_no_path_of_the_machine_is_stored(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"(/home/|/root/|/Users/|/work/|/tmp/|[A-Z]:\\\\Users)", text)
+
+
+def test_cells_are_short(notebook):
+    lengths = sorted(
+        len([line for line in cell.source.splitlines() if line.strip()]) for cell in code_cells(notebook)[1:]
+    )
+    assert lengths[len(lengths) // 2] <= 4
+    assert lengths[-1] <= 25
+

@@ -1,0 +1,112 @@
+"""Execute the notebooks in order.
+
+python tools/run.py            into build/notebooks, and print the results; for readers
+python tools/run.py --refresh  stores outputs and times in the project itself; for maintainers, on the real X-rays
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from opening import set_opening
+
+PROJECT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = PROJECT / "notebooks"
+BUILD = PROJECT / "build" / "notebooks"
+OWN_RESULTS = PROJECT / "results" / "own"
+TIMES = PROJECT / "results" / "times.json"
+LONGEST_CELL = 3600  # seconds
+
+
+def execute(path):
+    """The notebook with fresh outputs, and the seconds it took. Leaves out what only a live page can show."""
+    notebook = nbformat.read(path, as_version=4)
+    set_opening(notebook, path.name)
+    start = time.perf_counter()
+    client = NotebookClient(
+        notebook,
+        timeout=LONGEST_CELL,
+        kernel_name="python3",
+        store_widget_state=False,
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # else the kernel writes a warning about itself into the progress
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    )
+    client.execute()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    return notebook, time.perf_counter() - start
+
+
+def write_whole(notebook, path):
+    """Write a notebook so that a stop half-way leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    nbformat.write(notebook, temporary)
+    os.replace(temporary, path)
+
+
+def explain(error):
+    """One or two lines about a notebook that failed."""
+    if isinstance(error, CellExecutionError):
+        return f"{error.ename}: {error.evalue}"
+    return f"{type(error).__name__}: {error}"
+
+
+def print_results():
+    """What the notebooks measured in this run."""
+    reader = OWN_RESULTS / "reader.json"
+    if reader.exists():
+        record = json.loads(reader.read_text(encoding="utf-8"))
+        print("\nResults\n  model      films             right")
+        print(f"  reader     ten test films    {record['right']} of {len(record['answers'])}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Execute the notebooks in order.")
+    parser.add_argument("--refresh", action="store_true", help="store the outputs in notebooks/ and results/times.json")
+    refresh = parser.parse_args().refresh
+
+    sys.path.insert(0, str(PROJECT))
+    import helpers
+
+    try:
+        source = helpers.sources.describe_source()
+        if refresh and helpers.are_simulated():
+            sys.exit("Stored outputs come from the real X-rays: make refresh PNEUMONIA_DATA=path/to/chest_xray")
+    except helpers.sources.DataError as error:
+        sys.exit(str(error))
+
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
+    expected = sum(times.get(path.stem, 0) for path in paths)
+    print(f"{len(paths)} notebooks, about {max(1, round(expected / 60))} min on two cores. Films: {source}")
+    for number, path in enumerate(paths, start=1):
+        print(f"{number}/{len(paths)}  {path.stem} ...", end=" ", flush=True)
+        try:
+            notebook, seconds = execute(path)
+        except (CellExecutionError, DeadKernelError, TimeoutError) as error:
+            sys.exit(f"failed.\n{explain(error)}")
+        print(f"{seconds:.0f} s", flush=True)
+        write_whole(notebook, (NOTEBOOKS if refresh else BUILD) / path.name)
+        times[path.stem] = round(seconds, 1)
+    if refresh:
+        TIMES.write_text(json.dumps(times, indent=2) + "\n", encoding="utf-8")
+    print_results()
+    print(f"\nThe executed notebooks are in {(NOTEBOOKS if refresh else BUILD).relative_to(PROJECT)}")
+
+
+if __name__ == "__main__":
+    main()
