@@ -1,0 +1,128 @@
+"""README, Makefile and requirements agree with the project."""
+
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import PROJECT
+
+import opening
+import run
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+
+
+def test_every_make_target_that_the_readme_names_exists():
+    named = set(re.findall(r"`?make ([a-z-]+)", README))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
+    assert {"run", "test", "refresh"} <= named <= targets
+
+
+def test_every_path_that_the_readme_names_exists():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    folders = re.findall(r"^\| `([^`]+)` \|", README[README.index("## What lies where") :], flags=re.MULTILINE)
+    commands = re.findall(r"python (tools/\S+\.py)", README)
+    assert links and folders and commands
+    assert [path for path in links + folders + commands if not (PROJECT / path).exists()] == []
+
+
+def test_readme_lists_every_notebook_with_its_badge():
+    for path in NOTEBOOKS:
+        assert f"notebooks/{path.name})" in README
+        assert opening.badge(path.name) in README
+
+
+def test_readme_and_data_card_name_every_source():
+    import sources
+
+    card = (PROJECT / "data" / "README.md").read_text(encoding="utf-8")
+    for source in sources.SOURCES:
+        assert f"`{source}`" in README and f"`{source}`" in card
+
+
+def test_requirements_are_pinned_and_have_a_reason():
+    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    for line in filter(None, lines):
+        assert line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[\d.]+ +# .+", line), line
+
+
+def test_times_of_all_notebooks_are_stored():
+    times = json.loads((PROJECT / "results" / "times.json").read_text(encoding="utf-8"))
+    assert set(times) == {path.stem for path in NOTEBOOKS}
+
+
+@pytest.fixture
+def small_project(tmp_path, monkeypatch):
+    """A project with one small notebook, which prints the answer, and no results."""
+    (tmp_path / "notebooks").mkdir()
+    for name, folder in [("NOTEBOOKS", "notebooks"), ("BUILD", "build"), ("OWN_RESULTS", "own")]:
+        monkeypatch.setattr(run, name, tmp_path / folder)
+    monkeypatch.setattr(run, "PROJECT", tmp_path)
+    monkeypatch.setattr(run, "TIMES", tmp_path / "times.json")
+    monkeypatch.setattr(opening, "SETUP", "1 + 1")
+
+    def write(source):
+        setup = nbformat.v4.new_code_cell("", metadata={"tags": ["setup"]})
+        cells = [nbformat.v4.new_markdown_cell("# 1. Small"), setup, nbformat.v4.new_code_cell(source)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "01_small.ipynb")
+        return tmp_path
+
+    return write
+
+
+def test_run_executes_into_build_and_leaves_the_notebook_alone(small_project, monkeypatch, capsys):
+    folder = small_project("print(6 * 7)")
+    before = (folder / "notebooks" / "01_small.ipynb").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    run.main()
+    executed = nbformat.read(folder / "build" / "01_small.ipynb", as_version=4)
+    assert executed.cells[2].outputs[0].text == "42\n"
+    assert (folder / "notebooks" / "01_small.ipynb").read_bytes() == before
+    assert re.search(r"1/1  01_small \.\.\. \d+ s", capsys.readouterr().out)
+
+
+def test_run_says_in_a_sentence_which_notebook_failed(small_project, monkeypatch, capsys):
+    folder = small_project("raise ValueError('no films here')")
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(SystemExit, match="ValueError: no films here"):
+        run.main()
+    assert "01_small" in capsys.readouterr().out
+    assert not (folder / "build").exists()
+
+
+def test_refresh_refuses_simulated_films(small_project, monkeypatch):
+    folder = small_project("print(6 * 7)")
+    before = (folder / "notebooks" / "01_small.ipynb").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["run.py", "--refresh"])
+    with pytest.raises(SystemExit, match="real X-rays"):
+        run.main()
+    assert (folder / "notebooks" / "01_small.ipynb").read_bytes() == before
+
+
+def test_run_with_an_unknown_source_says_so(monkeypatch):
+    monkeypatch.setenv("PNEUMONIA_DATA", "no-such-thing")
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(SystemExit, match='PNEUMONIA_DATA is "no-such-thing"'):
+        run.main()
+
+
+def test_changing_the_address_in_one_place_changes_badge_and_setup(tmp_path):
+    path = next(iter(NOTEBOOKS))
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source = notebook.cells[0].source.replace(opening.REPOSITORY, "someone/else")
+    notebook.cells[1].source = "old"
+    opening.set_opening(notebook, path.name)
+    assert notebook.cells[0].source == nbformat.read(path, as_version=4).cells[0].source
+    assert opening.SETUP in [cell.source for cell in notebook.cells]
+
+
+def test_tracked_files_hold_no_films():
+    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    assert not [name for name in listed.stdout.splitlines() if name.lower().endswith((".jpeg", ".jpg", ".npy", ".npz"))]
