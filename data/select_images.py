@@ -13,7 +13,7 @@ import random
 import re
 from pathlib import Path
 
-from sources import FILM_TYPES, read_films
+from sources import FILM_TYPES, DataError, read_films
 
 SEED = 0
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
@@ -67,7 +67,7 @@ def draw_split(filenames, count, taken_patients, rng):
         drawn += films_of[patient][: count - len(drawn)]
         taken_patients.add(patient)
     if len(drawn) < count:
-        raise SystemExit(f"only {len(drawn)} of {count} films could be drawn: is the folder complete?")
+        raise SystemExit(f"only {len(drawn)} of {count} films could be drawn: copy the whole data set once more.")
     return drawn
 
 
@@ -93,7 +93,12 @@ def main():
     arguments = parser.parse_args()
 
     filenames = list_films(arguments.folder)
-    unique = leave_out_repeats(arguments.folder, filenames)
+    if not filenames:
+        raise SystemExit(f"{arguments.folder.name} holds no films: give the folder that holds train and test.")
+    try:
+        unique = leave_out_repeats(arguments.folder, filenames)
+    except DataError as error:
+        raise SystemExit(str(error)) from error
     rows = draw_table(unique)
     with arguments.output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -90,10 +90,10 @@ def choose_source():
     """
     setting = source_setting()
     if setting == "auto":
-        return "kermany" if prepared_real_films() or in_hosted_notebook() else "phantoms"
+        return "kermany" if prepared_real_films() is not None or in_hosted_notebook() else "phantoms"
     if setting in SOURCES:
         return setting
-    if chosen_folder().is_dir():
+    if os.path.isdir(chosen_folder()):  # False, too, where the system refuses the path
         return "folder"
     raise DataError(
         f'PNEUMONIA_DATA is "{setting}", which is neither one of {", ".join(SOURCES)} nor a folder that exists; '
@@ -148,6 +148,7 @@ def check_table(table, name):
     if missing:
         raise DataError(f"{name} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}.")
     faults = {
+        "it must hold at least one row": table.empty,
         "index must count 0, 1, 2, ... without gaps": list(table["index"]) != list(range(len(table))),
         "class must be 0 or 1": not table["class"].isin([0, 1]).all(),
         f"split must be one of {', '.join(sorted(SPLITS))}": not table["split"].isin(SPLITS).all(),
@@ -178,12 +179,16 @@ def medmnist_table(arrays):
 
 def inspirit_table(path):
     """The article's own table (class, split, index), with one patient per film, since it names none."""
-    table = read_csv(path)
-    if "index" in table:
-        table = table.sort_values("index", ignore_index=True)
-        table["filename"] = [f"image_data.npy/{index}" for index in table["index"]]
-        table["patient"] = table["filename"]
-    return check_table(table, path.name)
+    try:
+        table = read_csv(path)
+        if "index" in table:
+            table = table.sort_values("index", ignore_index=True)
+            table["filename"] = [f"image_data.npy/{index}" for index in table["index"]]
+            table["patient"] = table["filename"]
+        return check_table(table, path.name)
+    except DataError:
+        path.unlink(missing_ok=True)  # so that the next run downloads it again
+        raise
 
 
 # --- the films ------------------------------------------------------------------------------------------------------
@@ -241,7 +246,7 @@ def read_films(folder, filenames, size=SIZE):
 def locate_film(folder, filename):
     """The path of a film, whatever its ending; DataError where there is none."""
     stem = filename.rpartition(".")[0]
-    for ending in FILM_TYPES:
+    for ending in (*FILM_TYPES, *map(str.upper, FILM_TYPES)):
         path = folder / (stem + ending)
         if path.is_file():
             return path
@@ -298,9 +303,9 @@ def list_files(folder):
 def download_kermany():
     """Where the real films are after a download: a folder by kagglehub where that is installed, else a ZIP file."""
     if importlib.util.find_spec("kagglehub"):
-        import kagglehub
-
         try:
+            import kagglehub
+
             return find_films(Path(kagglehub.dataset_download(KAGGLE)))
         except Exception as error:  # kagglehub raises many types; the other address may still work
             print(f"Kaggle did not answer ({one_line(error)}); trying Mendeley Data.")
@@ -313,14 +318,12 @@ def open_medmnist():
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("train_images", "train_labels", "test_images", "test_labels")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path.name} is not the file expected ({one_line(error)}): delete it and run again."
-        ) from error
+    except Exception as error:  # as with pictures, a damaged file can raise nearly anything
+        raise useless(path, f"no archive of the arrays expected, {one_line(error)}") from error
     for split in ("train", "test"):
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
         if images.shape != (len(labels), SIZE, SIZE) or images.dtype != np.uint8 or not np.isin(labels, (0, 1)).all():
-            raise DataError(f"{path.name}: the {split} films have shape {images.shape}: delete the file and run again.")
+            raise useless(path, f"its {split} films {images.dtype} {images.shape} or their labels are wrong")
     return arrays
 
 
@@ -335,13 +338,17 @@ def inspirit_films(path, count):
     try:
         films = np.load(path, allow_pickle=False)
         films = films.reshape(count, SIZE, SIZE, 3)[..., 0]
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path.name} is not the array expected ({one_line(error)}): delete it and run again."
-        ) from error
+    except Exception as error:
+        raise useless(path, f"no array of {count} films, {one_line(error)}") from error
     if films.dtype.kind not in "uif" or not np.isfinite(films).all() or films.min() < 0 or films.max() > 255:
-        raise DataError(f"{path.name} holds values that are not grey values from 0 to 255: delete it and run again.")
+        raise useless(path, "its values are not grey values from 0 to 255")
     return (films * 255 if films.max() <= 1 else films).round().astype(np.uint8)
+
+
+def useless(path, reason):
+    """The DataError for a downloaded file that is not what it should be; the file is deleted."""
+    path.unlink(missing_ok=True)
+    return DataError(f"{path.name} is not the file expected ({reason}): run again to download it once more.")
 
 
 # --- downloads and cache --------------------------------------------------------------------------------------------
@@ -350,7 +357,9 @@ def inspirit_films(path, count):
 def download(name):
     """Path of a downloaded file, fetched once, checked by its sum; DataError where that fails."""
     address, checksum = DOWNLOADS[name]
-    downloader = pooch.HTTPDownloader(progressbar=progress(None, 1, name, unit="B", unit_scale=True), timeout=TIMEOUT)
+    bar = progress(None, 1, name, unit="B", unit_scale=True)
+    bar.reset = lambda: bar.update(-bar.n)  # pooch calls it at the end; tqdm's own draws even a bar that was not due
+    downloader = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
     try:
         pooch.get_logger().setLevel("ERROR")
         return Path(pooch.retrieve(address, checksum, fname=name, path=CACHE / "downloads", downloader=downloader))
@@ -377,7 +386,11 @@ def cached(source, ingredients, prepare):
 
 def table_key():
     """Changes when data/metadata.csv or the way films are prepared does."""
-    return short_sum(TABLE.read_bytes(), f"{SIZE} pixels, preparation {PREPARATION}".encode())
+    try:
+        table = TABLE.read_bytes()
+    except OSError as error:
+        raise DataError(f"{TABLE.name} cannot be read ({one_line(error)}); get the file again.") from error
+    return short_sum(table, f"{SIZE} pixels, preparation {PREPARATION}".encode())
 
 
 def short_sum(*parts):
@@ -396,9 +409,9 @@ def read_prepared(path):
     """Films from a cache file, or None where there is no sound one."""
     try:
         films = np.load(path, allow_pickle=False)
-    except (OSError, ValueError):
+        return films if films.ndim == 3 and films.shape[1:] == (SIZE, SIZE) and films.dtype == np.uint8 else None
+    except Exception:  # a damaged file can raise nearly anything
         return None
-    return films if films.ndim == 3 and films.shape[1:] == (SIZE, SIZE) and films.dtype == np.uint8 else None
 
 
 def keep(films, path):
@@ -414,12 +427,13 @@ def keep(films, path):
         for file in set(older) - {path}:
             file.unlink(missing_ok=True)
     except OSError as error:
-        if temporary:
-            temporary.unlink(missing_ok=True)
         print(
             f"The prepared films could not be kept in data/cache ({one_line(error)}): "
             "the next start prepares them again."
         )
+    finally:
+        if temporary:
+            temporary.unlink(missing_ok=True)
 
 
 def progress(items, total, what, **options):
@@ -428,7 +442,8 @@ def progress(items, total, what, **options):
 
 
 def one_line(error):
-    """The first line of an error's message, without the path that Python adds to it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first sentence of an error's message, without the path that Python or pooch adds to it."""
+    for fault in (error, error.__cause__):
+        if isinstance(fault, OSError) and fault.strerror:
+            return fault.strerror
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".")
