@@ -365,9 +365,24 @@ def download(name):
         return Path(pooch.retrieve(address, checksum, fname=name, path=CACHE / "downloads", downloader=downloader))
     except (requests.RequestException, OSError, ValueError) as error:
         raise DataError(
-            f"{name} could not be downloaded ({one_line(error)}): try again later, "
+            f"{name} could not be downloaded ({why_no_download(error)}): try again later, "
             "or set PNEUMONIA_DATA to phantoms, which needs no network."
         ) from error
+
+
+def why_no_download(error):
+    """A few words on why a download failed."""
+    if isinstance(error, requests.HTTPError):
+        return f"the server answered {error.response.status_code}"
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return f"the server was silent for {TIMEOUT} s"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off half-way"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection to the server"
+    if "does not match the known hash" in str(error):
+        return "the checksum is wrong, so it is not the file that was published"
+    return one_line(error)
 
 
 def cached(source, ingredients, prepare):
