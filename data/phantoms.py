@@ -49,7 +49,7 @@ def draw_rows(metadata, size, draw):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = pool.map(lambda row: draw(*row, size), rows)
         hide = len(metadata) * size**2 < 500 * 64**2
-        images = tqdm(images, total=len(metadata), desc=draw.__name__, file=sys.stdout, leave=False, disable=hide)
+        images = tqdm(images, total=len(metadata), desc="Drawing", file=sys.stdout, leave=False, disable=hide)
         return np.stack(list(images))
 
 
@@ -77,7 +77,7 @@ def child(patient):
         knob=uniform(0, 0.06),
         left_dome=normal(0.04, 0.03),
         dome_curve=uniform(0.12, 0.26),
-        rib_spacing=normal(0.122, 0.006),
+        rib_spacing=normal(0.138, 0.01),
         rib_phase=uniform(0, 1),
         trunk=normal(1, 0.02),
         abdomen=normal(0.12, 0.02),
@@ -94,30 +94,31 @@ def child(patient):
 def exposure(filename, split):
     """How one film was taken.
 
-    The `test` films come from another hospital: more stray light, darker display, shallower breath, less care.
+    The `test` films come from another machine: the child lies off centre and fills more of the film, breathes less deep
+    and is placed with less care; there is more stray light, and the display is darker.
     """
     rng = random_numbers(filename)
     normal, uniform = rng.normal, rng.uniform
     other = split == "test"
     careless = rng.random() < (0.6 if other else 0.2)
-    spread = 1.3 if careless else 0.4
+    spread = (1.3 if other else 1.0) if careless else 0.6
     squeeze = uniform(1.05, 1.3) if rng.random() < 0.2 else 1
     return SimpleNamespace(
         rng=rng,
-        centre=0.5 + spread * normal(0, 0.022),
+        centre=0.5 + 0.06 * other + spread * normal(0, 0.022),
         apex=0.175 + spread * normal(0, 0.035),
-        zoom_x=squeeze * (1 + spread * normal(0, 0.05)),
-        zoom_y=1 + spread * normal(0, 0.05),
+        zoom_x=squeeze * (1 + 0.04 * other + spread * normal(0, 0.05)),
+        zoom_y=1 + 0.04 * other + spread * normal(0, 0.05),
         tilt=np.radians(spread * normal(0, 2.0)),
         turn=spread * normal(0, 0.05),
         bend=spread * normal(0, 0.05),
         breath=normal(0, 0.03),
-        air=normal(1, 0.05) - 0.127 * other,
+        air=normal(1, 0.22) - 0.1 * other,
         arm_angle=uniform(0.9, 1.25) if rng.random() < 0.3 else uniform(-1.35, -0.7),
         head=normal(-0.24, 0.13),
         head_side=normal(0, 0.15),
         fog=uniform(0.015, 0.045) + 0.03 * other,
-        black=normal(0.0, 0.03) - 0.06 * other,
+        black=normal(0.0, 0.03) - 0.03 * other,
         veil=0.2 * rng.random() ** 4,
         contrast=normal(1.0, 0.08) - 0.06 * other,
         photons=10 ** uniform(5, 6),
@@ -232,9 +233,9 @@ def bones(x, y, body, shot):
     back = (level + 0.10 * ratio - body.rib_drop * ratio**3) / body.rib_spacing + body.rib_phase
     at_side = body.rib_drop - 0.10
     front = (level - at_side - body.front_drop * (1 - ratio)) / body.rib_spacing + body.rib_phase
-    rim = (1 + 1.2 * ratio**8) * step(1.04 - ratio, 0.03) * step(y + 0.04, 0.03) * (1 - 0.6 * step(y - 1.05, 0.1))
-    ribs = (0.16 + 0.23 * ratio) * rib_band(back) * step(out - 0.08, 0.03)
-    ribs += 0.17 * rib_band(front) * step(ratio - 0.55, 0.1)
+    rim = (1 + 0.5 * ratio**8) * step(1.04 - ratio, 0.03) * step(y + 0.04, 0.03) * (1 - 0.6 * step(y - 1.05, 0.1))
+    ribs = (0.14 + 0.27 * ratio) * rib_band(back) * step(out - 0.08, 0.03)
+    ribs += 0.11 * rib_band(front) * step(ratio - 0.55, 0.1)
     ribs += 0.15 * bump(ratio, 1.0, 0.025)
     vertebra = 0.75 + 0.25 * np.cos(2 * np.pi * (level / body.rib_spacing + body.rib_phase))
     spine = 0.36 * step(0.145 - out, 0.025) * vertebra + 0.1 * bump(out, 0.09, 0.03) * vertebra
@@ -293,8 +294,9 @@ def pneumonia(x, y, kind, rng, size):
     pattern = rng.choice(["lobar", "patchy", "interstitial"], p=shares)
     severity = max(rng.beta(2.6, 1.1), 0.2)  # the weakest are easy to miss
     rough = clouds(rng, 24, size)
-    # Haze fills both lungs; the narrow strip beside the heart, on the image's right, suffers most.
-    haze = rng.uniform(0.15, 0.65) * bump(x, 0.1, 0.9) * bump(y, 0.5, 0.8)
+    # Haze fills both lungs, and the roots of the lungs beside heart and spine become dense.
+    haze = rng.uniform(0.3, 1.1) * bump(x, 0.1, 0.9) * bump(y, 0.5, 0.8)
+    haze += rng.uniform(0.1, 1.4) * bump(np.abs(x), 0.25, 0.2) * bump(y, 0.5, 0.4)
     if pattern == "lobar":
         spots = lobe(x, y, rng) * (0.9 + 0.1 * rough)
     elif pattern == "patchy":

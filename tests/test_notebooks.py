@@ -117,4 +117,3 @@ def test_cells_are_short(notebook):
     )
     assert lengths[len(lengths) // 2] <= 4
     assert lengths[-1] <= 25
-
