@@ -45,6 +45,23 @@ def test_readme_and_data_card_name_every_source():
         assert f"`{source}`" in README and f"`{source}`" in card
 
 
+def test_data_card_quotes_the_measured_figures_of_the_phantoms():
+    card = (PROJECT / "data" / "README.md").read_text(encoding="utf-8")
+    measured = json.loads((PROJECT / "results" / "phantom_realism.json").read_text(encoding="utf-8"))
+    for model, title in [("knn", "nearest"), ("logistic_regression", "logistic"), ("cnn", "convolutional")]:
+        row = re.search(rf"^\| {title}.*$", card, flags=re.MULTILINE)[0]
+        figures = [
+            measured[f"{split}_accuracy"][side][model] for side in ("phantom", "real") for split in ("val", "test")
+        ]
+        assert row.endswith("| " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
+    singles = [
+        *measured["auc_on_real_test_after_training_on_phantoms"].values(),
+        *measured["border_val_accuracy"].values(),
+    ]
+    for figure in singles:
+        assert f"{figure:.3f}" in card
+
+
 def test_requirements_are_pinned_and_have_a_reason():
     lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     for line in filter(None, lines):

@@ -24,7 +24,6 @@ from sklearn.preprocessing import StandardScaler
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 import helpers  # noqa: E402  (it makes data/ known to Python)
-
 import phantoms  # noqa: E402
 import sources  # noqa: E402
 
