@@ -453,7 +453,7 @@ def keep(films, path):
 
 def progress(items, total, what, **options):
     """A progress bar on standard output for what takes longer than two seconds."""
-    return tqdm(items, total=total, desc=what, delay=2, mininterval=0.5, leave=False, file=sys.stdout, **options)
+    return tqdm(items, total=total, desc=what, delay=2, leave=False, file=sys.stdout, **options)
 
 
 def one_line(error):

@@ -132,10 +132,17 @@ def test_the_parts_are_the_same_on_every_call(parts):
 
 def test_the_setup_line_names_versions_and_films(capsys, monkeypatch):
     monkeypatch.setattr(helpers, "version", lambda name: "1.2.3")
+    monkeypatch.setattr(helpers, "QUICK", False)
     helpers.describe_setup()
     versions, films = capsys.readouterr().out.splitlines()
     assert re.match(r"Python 3\.\d+\.\d+, numpy 1\.2\.3, .*keras 1\.2\.3$", versions)
     assert films == "Films: simulated films (phantoms), not patients"
+
+
+def test_the_setup_lines_say_when_a_run_is_quick(capsys, monkeypatch):
+    monkeypatch.setattr(helpers, "QUICK", True)
+    helpers.describe_setup()
+    assert capsys.readouterr().out.splitlines()[2].startswith("Quick run: fewer films and epochs")
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
