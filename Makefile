@@ -7,7 +7,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
-export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: run test test-real refresh clean
 

@@ -26,6 +26,7 @@ sys.path.insert(0, str(PROJECT / "data"))
 
 import sources  # noqa: E402  (it lies in data/, which Python finds only now)
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else TensorFlow greets with ten lines about the processor
 SEED = int(os.environ.get("SEED") or 0)
 QUICK = (os.environ.get("QUICK") or "0") != "0"  # train on less and for fewer epochs
 
