@@ -174,7 +174,8 @@ def plot_films(films, titles=None, columns=5):
     darkest to their brightest value. titles: one for each.
     """
     rows = -(-len(films) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.75 * columns, 2 * rows), squeeze=False, layout="constrained")
+    size = (1.75 * columns, (1.75 if titles is None else 2) * rows)
+    axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")[1]
     for ax in axes.flat:
         ax.axis("off")
     for position, film in enumerate(films):
