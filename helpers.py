@@ -243,15 +243,13 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook,
     path = OWN_RESULTS / f"{results_name()}.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     results = [r for r in results if (r["model"], r["split"], r["seed"]) != (model, split, SEED)]
-    result = {"model": model, "split": split, "seed": SEED, **scores, "seconds": seconds, "weights": weights}
-    path.write_text(json.dumps([*results, result | {"notebook": notebook}], indent=1) + "\n", encoding="utf-8")
+    run = {"model": model, "split": split, "seed": SEED}
+    results.append({**run, **scores, "seconds": seconds, "weights": weights, "notebook": notebook})
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
     path = OWN_RESULTS / f"{results_name()}_predictions.csv"
     rounded = np.round(np.ravel(probabilities).astype(float), 4)
-    films = pd.DataFrame({"index": indices, "label": labels, "probability": rounded})
-    films.insert(0, "model", model)
-    films.insert(1, "split", split)
-    films.insert(2, "seed", SEED)
+    films = pd.DataFrame({**run, "index": indices, "label": labels, "probability": rounded})
     if path.exists():
         old = pd.read_csv(path)
         same = (old["model"] == model) & (old["split"] == split) & (old["seed"] == SEED)

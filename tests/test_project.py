@@ -160,6 +160,21 @@ def test_run_executes_into_build_and_leaves_the_notebook_alone(small_project, mo
     assert re.search(r"1/1  01_small \.\.\. \d+ s", capsys.readouterr().out)
 
 
+def test_run_ends_with_the_table_of_results(small_project, monkeypatch, capsys):
+    folder = small_project("print(6 * 7)")
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    (folder / "own").mkdir()
+    (folder / "own" / "reader.json").write_text('{"right": 7, "answers": [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]}')
+    scores = [{"model": "knn", "split": "test", "seed": helpers.SEED, "accuracy": 0.75, "auc": 0.9}]
+    scores.append(scores[0] | {"seed": helpers.SEED + 1, "accuracy": 0.5})
+    (folder / "own" / f"{helpers.results_name()}.json").write_text(json.dumps(scores))
+    run.main()
+    shown = capsys.readouterr().out
+    assert re.search(r"^reader +ten test films +0\.700$", shown, flags=re.MULTILINE)
+    assert re.search(r"^knn +test +0\.750 +0\.900$", shown, flags=re.MULTILINE)
+    assert shown.count("knn") == 1
+
+
 def test_run_says_in_a_sentence_which_notebook_failed(small_project, monkeypatch, capsys):
     folder = small_project("raise ValueError('no films here')")
     monkeypatch.setattr(sys, "argv", ["run.py"])

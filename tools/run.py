@@ -65,13 +65,17 @@ def explain(error):
     return f"{type(error).__name__}: {error}"
 
 
-def print_results():
-    """What the notebooks measured in this run."""
-    reader = OWN_RESULTS / "reader.json"
+def print_results(films, seed):
+    """The table of what the notebooks measured; films: name of the file of scores in results/own."""
+    print(f"\n{'model':20} {'films':16} {'accuracy':>8} {'AUC':>6}")
+    reader, scores = OWN_RESULTS / "reader.json", OWN_RESULTS / f"{films}.json"
     if reader.exists():
         record = json.loads(reader.read_text(encoding="utf-8"))
-        print("\nResults\n  model      films             right")
-        print(f"  reader     ten test films    {record['right']} of {len(record['answers'])}")
+        print(f"{'reader':20} {'ten test films':16} {record['right'] / len(record['answers']):8.3f}")
+    if scores.exists():
+        results = json.loads(scores.read_text(encoding="utf-8"))
+        for result in [result for result in results if result["seed"] == seed]:
+            print(f"{result['model']:20} {result['split']:16} {result['accuracy']:8.3f} {result['auc']:6.3f}")
 
 
 def main():
@@ -104,7 +108,7 @@ def main():
         times[path.stem] = round(seconds, 1)
     if refresh:
         TIMES.write_text(json.dumps(times, indent=2) + "\n", encoding="utf-8")
-    print_results()
+    print_results(helpers.results_name(), helpers.SEED)
     print(f"\nThe executed notebooks are in {(NOTEBOOKS if refresh else BUILD).relative_to(PROJECT)}")
 
 
