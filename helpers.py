@@ -4,7 +4,9 @@ A film is a chest X-ray of 64 x 64 pixels. Where films come from (simulated, a f
 data/sources.py; what is special about the data is told in data/README.md.
 """
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import platform
@@ -30,6 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow: errors only
 SEED = int(os.environ.get("SEED") or 0)
 QUICK = (os.environ.get("QUICK") or "0") != "0"  # train on less and for fewer epochs
 
+MODELS = ["knn", "logistic_regression", "decision_tree", "cnn", "vgg16", "cnn_augmented", "vgg16_augmented"]
 CLASS_NAMES = ["healthy", "pneumonia"]
 CLASS_COLORS = ["#0173b2", "#de8f05"]  # blue and orange: told apart by the colour-blind too
 
@@ -89,20 +92,62 @@ def _get_split(split, flatten):
     return films, rows["class"].to_numpy()
 
 
+def get_own_data(folder):
+    """Films from a folder of your own that holds the folders healthy and pneumonia, with JPEG or PNG files of any size.
+
+    Returns (films, labels) as get_train_data does. Raises sources.DataError where a folder or its films are missing, or
+    a film is damaged.
+    """
+    grey, labels = [], []
+    for label, name in enumerate(CLASS_NAMES):
+        paths = sorted(path for path in (Path(folder) / name).glob("*") if path.suffix.lower() in sources.FILM_TYPES)
+        if not paths:
+            raise sources.DataError(f"There are no JPEG or PNG files in {Path(folder).name}/{name}: put films there.")
+        grey += [sources.read_film(path) for path in paths]
+        labels += [label] * len(paths)
+    return np.repeat(np.stack(grey)[..., np.newaxis] / np.float32(255), 3, axis=-1), np.array(labels)
+
+
 def disturb(film, seed):
     """One grey film as a portable machine might give it: turned, sheared, wrongly exposed and noisy.
 
     film: float in [0, 1] of shape (64, 64). Returns float32 of the same shape and range; the same seed, the same film.
     """
     rng = np.random.default_rng(seed)
+    for change in (turn, expose, add_noise):
+        film = change(film, rng)
+    return np.clip(film, 0, 1).astype(np.float32)
+
+
+def turn(film, rng):
+    """The film turned by up to 20 degrees and sheared by up to 0.15; what comes in from outside is black."""
     angle = np.deg2rad(rng.uniform(-20, 20))
     shear = rng.uniform(-0.15, 0.15)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.array([[1, shear], [0, 1]])
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.array(
+        [[1, shear], [0, 1]]
+    )
     middle = (np.array(film.shape) - 1) / 2
-    turned = affine_transform(film, turn, offset=middle - turn @ middle, order=1)
-    exposed = np.clip(turned, 0, 1) ** rng.uniform(0.6, 1.6)
-    noisy = exposed + rng.normal(0, rng.uniform(0.01, 0.04), film.shape)
-    return np.clip(noisy, 0, 1).astype(np.float32)
+    return affine_transform(film, matrix, offset=middle - matrix @ middle, order=1)
+
+
+def expose(film, rng):
+    """The film with its grey values raised to a power from 0.6 (brighter) to 1.6 (darker)."""
+    return np.clip(film, 0, 1) ** rng.uniform(0.6, 1.6)
+
+
+def add_noise(film, rng):
+    """The film with normal noise of a standard deviation from 0.01 to 0.04."""
+    return film + rng.normal(0, rng.uniform(0.01, 0.04), film.shape)
+
+
+def draw_phantoms(metadata):
+    """Simulated films of the rows of the table, and where their pneumonia is: the only films whose truth is known.
+
+    Returns (films, masks): films as in get_train_data; masks bool (N, 64, 64), all False for healthy rows.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for a few seconds would only disturb
+        grey, masks = sources.phantoms.draw_films(metadata), sources.phantoms.draw_masks(metadata)
+    return np.repeat(grey[..., np.newaxis] / np.float32(255), 3, axis=-1), masks
 
 
 def split_by_patient(metadata):
@@ -256,6 +301,51 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook,
         films = pd.concat([old[~same], films])
     films.to_csv(path, index=False)
     return scores
+
+
+def load_predictions(split):
+    """Every model's probabilities of pneumonia for the films of one split, for later notebooks.
+
+    split: "validation", "test" or "field". Returns a DataFrame with one row per film: index and label, and one column
+    per model, such as "knn". Taken from the reader's own runs where there are any, else from the stored ones.
+    Raises sources.DataError where neither is there for these films.
+    """
+    own = OWN_RESULTS / f"{results_name()}_predictions.csv"
+    stored = PROJECT / "results" / f"{results_name().removesuffix('_quick')}_predictions.csv"
+    tables = [pd.read_csv(path) for path in (stored, own) if path.exists()]
+    if not tables:
+        raise sources.DataError("There are no predictions for these films yet: run notebooks 2 to 4 first.")
+    tables = [table[(table["split"] == split) & (table["seed"] == SEED)] for table in tables]
+    table = pd.concat(tables).drop_duplicates(["model", "index"], keep="last")
+    wide = table.pivot(index=["index", "label"], columns="model", values="probability")
+    return wide[[model for model in MODELS if model in wide]].reset_index().rename_axis(columns=None)
+
+
+def load_results():
+    """The stored scores of every model, split and seed on these films: a DataFrame with the keys of save_result().
+
+    Raises sources.DataError where nothing is stored for these films.
+    """
+    path = PROJECT / "results" / f"{results_name().removesuffix('_quick')}.json"
+    if not path.exists():
+        raise sources.DataError("There are no stored results for these films: run python tools/measure.py first.")
+    return pd.DataFrame(json.loads(path.read_text(encoding="utf-8")))
+
+
+def bootstrap_interval(statistic, patients, draws=1000, seed=0):
+    """The range that holds a statistic in 95 % of repeated draws of patients, (lower, upper).
+
+    statistic: a function of an int array of positions of films, such as lambda rows: score(y[rows], p[rows])["auc"];
+    patients: (N,), the patient of each film. Patients are drawn with replacement, each with all films of hers: films of
+    one patient resemble each other, so drawing films would make the range too narrow.
+    """
+    rng = np.random.default_rng(seed)
+    films_of = list(pd.Series(range(len(patients))).groupby(np.asarray(patients)).indices.values())
+    values = []
+    for _ in range(draws):
+        drawn = rng.integers(len(films_of), size=len(films_of))
+        values.append(statistic(np.concatenate([films_of[patient] for patient in drawn])))
+    return tuple(np.percentile(values, [2.5, 97.5]))
 
 
 def check_band(model, split, scores):
@@ -463,6 +553,62 @@ def fill_from_edge_detector(model):
         ) from error
 
 
+def start_vgg16(films, labels, augmentation, epochs):
+    """The VGG16 of notebook 4 with its head trained on frozen features, ready to fine-tune with `fit` in batches of 32.
+
+    films, labels: to train on, as in get_train_data; augmentation: Keras layers that disturb the films during training;
+    epochs: of the fine-tuning, for its learning rate. Returns (model, name of the weights): the model takes films in
+    [0, 1] and gives the probability of pneumonia, (N, 1). Raises sources.DataError where there are no weights.
+    """
+    import keras
+    from keras import layers
+    from keras.applications.vgg16 import preprocess_input
+
+    trunk, weights = load_vgg16()
+    features = trunk.predict(preprocess_input(films * 255), batch_size=64, verbose=0).mean(axis=(1, 2))
+    head = keras.Sequential(
+        [
+            layers.BatchNormalization(momentum=0.9),
+            layers.Dense(128, activation="relu"),
+            layers.Dropout(0.3),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(1, activation="sigmoid", dtype="float32"),
+        ]
+    )
+    head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
+    head.fit(features.astype("float32"), labels, epochs=5, verbose=0)
+
+    pictures = inputs = keras.Input((64, 64, 3))
+    for layer in augmentation:
+        pictures = layer(pictures)
+    maps = trunk(preprocess_input(pictures * 255))
+    model = keras.Model(inputs, head(layers.GlobalAveragePooling2D()(maps)))
+    steps = epochs * len(films) // 32
+    warmup = steps // 10
+    rate = keras.optimizers.schedules.CosineDecay(1e-5, steps - warmup, warmup_target=1e-3, warmup_steps=warmup)
+    model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss="binary_crossentropy", metrics=["accuracy"])
+    return model, weights
+
+
+def grad_cam(model, films, layer_name):
+    """Where the model found signs of pneumonia in each film (Grad-CAM, Selvaraju and others 2017).
+
+    model: a Keras model that gives one probability; films: (N, 64, 64, 3), as the model takes them; layer_name: the
+    convolution whose feature maps are weighed. Returns float32 (N, 64, 64) in [0, 1], 1 at each film's warmest place.
+    """
+    import keras
+    import tensorflow as tf
+
+    inner = keras.Model(model.inputs, [model.get_layer(layer_name).output, model.outputs[0]])
+    with tf.GradientTape() as tape:
+        maps, probabilities = inner(tf.convert_to_tensor(films))
+    gradients = tf.cast(tape.gradient(probabilities, maps), "float32")
+    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+    heat = tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, "float32"), axis=-1, keepdims=True))
+    heat = tf.image.resize(heat, films.shape[1:3])[..., 0]
+    return (heat / tf.maximum(tf.reduce_max(heat, axis=(1, 2), keepdims=True), 1e-12)).numpy()
+
+
 # --- the reader as a model ------------------------------------------------------------------------------------------
 
 
@@ -471,8 +617,6 @@ def ask_reader(films):
 
     films: (N, 64, 64, 3) in [0, 1]. Returns a list of N ipywidgets; each has the answer in `.value`: 0, 1 or None.
     """
-    import io
-
     import ipywidgets as widgets
     from IPython.display import display
 
@@ -525,3 +669,14 @@ def save_reader(answers, labels, indices):
     record = {"indices": [int(i) for i in indices], "answers": [int(a) for a in answers], "right": right}
     (OWN_RESULTS / "reader.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
     return right
+
+
+def load_reader():
+    """What save_reader kept, or the stored example of another reader: a dict of indices, answers and count of right."""
+    own = OWN_RESULTS / "reader.json"
+    if own.exists():
+        return json.loads(own.read_text(encoding="utf-8"))
+    print("You have not judged films in notebook 1 yet: the stored example of another reader stands in.")
+    example = json.loads((PROJECT / "results" / "reader_example.json").read_text(encoding="utf-8"))
+    labels = get_metadata().set_index("index")["class"][example["indices"]]
+    return {**example, "right": int((labels == example["answers"]).sum())}
