@@ -66,7 +66,14 @@ def test_data_card_quotes_the_measured_figures_of_the_phantoms():
 
 
 def test_results_table_in_readme_is_not_stale():
-    assert results_table.with_table(README) == README
+    table = results_table.results_table()
+    assert results_table.with_table(README, results_table.RESULTS, table) == README
+
+
+def test_table_in_model_card_is_not_stale(monkeypatch):
+    monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
+    card = results_table.MODEL_CARD.read_text(encoding="utf-8")
+    assert results_table.with_table(card, results_table.CARD, results_table.model_card_table()) == card
 
 
 def test_results_hold_every_model_split_and_seed():
@@ -87,8 +94,9 @@ def test_results_hold_every_model_split_and_seed():
         assert all(set(result) == keys for result in results)
         runs = {(result["model"], result["split"], result["seed"]) for result in results}
         models = {result["model"] for result in results}
-        assert {"knn", "logistic_regression", "decision_tree", "cnn"} <= models <= set(results_table.MODELS)
-        assert runs == {(m, split, seed) for m in models for split in ("validation", "test") for seed in (0, 1, 2)}
+        assert models == set(results_table.MODELS) == set(helpers.MODELS)
+        splits = ("validation", "test", "field")
+        assert runs == {(model, split, seed) for model in models for split in splits for seed in (0, 1, 2)}
 
 
 def test_stored_predictions_give_the_stored_scores():
@@ -112,9 +120,12 @@ def test_bands_hold_the_stored_results():
             assert highest - lowest < 0.2
 
 
-def test_notebook_3_quotes_the_measured_changes():
-    measured = json.loads((PROJECT / "results" / "tinkering.json").read_text(encoding="utf-8"))
-    text = (PROJECT / "notebooks" / "03_convolutional_network.ipynb").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("results", "notebook"), [("tinkering", NOTEBOOKS[2]), ("transfer", NOTEBOOKS[3]), ("ablation", NOTEBOOKS[5])]
+)
+def test_a_notebook_quotes_the_measured_changes(results, notebook):
+    measured = json.loads((PROJECT / "results" / f"{results}.json").read_text(encoding="utf-8"))
+    text = notebook.read_text(encoding="utf-8")
     for change, auc in measured.items():
         assert f"| {change} | {auc:.3f} |" in text
 

@@ -1,9 +1,11 @@
 """Run the notebooks that train models with several seeds, and store what they measure.
 
-python tools/measure.py        on the films that PNEUMONIA_DATA chooses; takes about 20 minutes on two cores
+python tools/measure.py          all of them, on the films that PNEUMONIA_DATA chooses; about an hour on two cores
+python tools/measure.py 04 06    only these; what is stored of the others stays
 
 Writes results/<films>.json (scores of all seeds), results/<films>_predictions.csv (seed 0), and in results/bands.json
-the bands of AUC that the checks in the notebooks compare with, for full and for quick runs.
+the bands of AUC that the checks in the notebooks compare with, for full and for quick runs. QUICK=1 measures only the
+bands of quick runs.
 """
 
 import json
@@ -14,27 +16,51 @@ import pandas as pd
 
 from run import NOTEBOOKS, OWN_RESULTS, PROJECT, execute
 
+TRAINING = ("02", "03", "04", "06")
 SEEDS = (0, 1, 2)
 MARGIN = 0.03  # added on both sides of what the seeds gave
 BANDS = PROJECT / "results" / "bands.json"
 
 
-def run_all(films, quick):
-    """Execute every training notebook with every seed; the scores are then in results/own."""
-    for suffix in (".json", "_predictions.csv"):
-        (OWN_RESULTS / f"{films}{suffix}").unlink(missing_ok=True)
+def run_all(films, numbers):
+    """Execute the notebooks with every seed; the scores are then in results/own."""
     for seed in SEEDS:
-        os.environ |= {"SEED": str(seed), "QUICK": "1" if quick else "0"}
-        for path in sorted(NOTEBOOKS.glob("*.ipynb"))[1:]:
+        os.environ["SEED"] = str(seed)
+        for number in numbers:
+            path = next(NOTEBOOKS.glob(f"{number}_*.ipynb"))
             seconds = execute(path)[1]
             print(f"{films}, seed {seed}, {path.stem}: {seconds:.0f} s", flush=True)
 
 
-def bands_of(results):
+def own_results(films, numbers):
+    """What the chosen notebooks left in results/own: (scores, predictions of seed 0)."""
+    scores = json.loads((OWN_RESULTS / f"{films}.json").read_text(encoding="utf-8"))
+    scores = [run for run in scores if run["seed"] in SEEDS and f"{run['notebook']:02}" in numbers]
+    predictions = pd.read_csv(OWN_RESULTS / f"{films}_predictions.csv")
+    models = {run["model"] for run in scores}
+    return scores, predictions[predictions["model"].isin(models) & (predictions["seed"] == 0)]
+
+
+def store(films, scores, predictions):
+    """Put scores and predictions of these models in the place of the stored ones."""
+    path = PROJECT / "results" / f"{films}.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    models = {run["model"] for run in scores}
+    scores = [run for run in stored if run["model"] not in models] + scores
+    path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+
+    path = PROJECT / "results" / f"{films}_predictions.csv"
+    if path.exists():
+        stored = pd.read_csv(path)
+        predictions = pd.concat([stored[~stored["model"].isin(models)], predictions])
+    predictions.to_csv(path, index=False)
+
+
+def bands_of(scores):
     """{"model split": [lowest, highest AUC that a run may have]}."""
     aucs = {}
-    for result in results:
-        aucs.setdefault(f"{result['model']} {result['split']}", []).append(result["auc"])
+    for run in scores:
+        aucs.setdefault(f"{run['model']} {run['split']}", []).append(run["auc"])
     return {name: [round(min(a) - MARGIN, 3), round(min(max(a) + MARGIN, 1), 3)] for name, a in aucs.items()}
 
 
@@ -42,18 +68,19 @@ def main():
     sys.path.insert(0, str(PROJECT))
     import helpers
 
-    bands = json.loads(BANDS.read_text(encoding="utf-8")) if BANDS.exists() else {}
+    numbers = sys.argv[1:] or TRAINING
     source = helpers.results_name().removesuffix("_quick")
     for films, quick in [(source, False), (f"{source}_quick", True)]:
-        run_all(films, quick)
-        results = json.loads((OWN_RESULTS / f"{films}.json").read_text(encoding="utf-8"))
-        bands[films] = bands_of(results)
+        if helpers.QUICK and not quick:
+            continue
+        os.environ["QUICK"] = "1" if quick else "0"
+        run_all(films, numbers)
+        scores, predictions = own_results(films, numbers)
         if not quick:
-            (PROJECT / "results" / f"{films}.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-            predictions = pd.read_csv(OWN_RESULTS / f"{films}_predictions.csv")
-            predictions = predictions[predictions["seed"] == 0]
-            predictions.to_csv(PROJECT / "results" / f"{films}_predictions.csv", index=False)
-    BANDS.write_text(json.dumps(bands, indent=1) + "\n", encoding="utf-8")
+            store(films, scores, predictions)
+        bands = json.loads(BANDS.read_text(encoding="utf-8")) if BANDS.exists() else {}
+        bands[films] = bands.get(films, {}) | bands_of(scores)
+        BANDS.write_text(json.dumps(bands, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,53 +1,91 @@
-"""Write the table of results into README.md: python tools/results_table.py"""
+"""Write the tables of results into README.md and docs/model-card.md: python tools/results_table.py"""
 
 import json
+import os
 import statistics
+import sys
 from pathlib import Path
 
+import pandas as pd
+
 PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+import helpers  # noqa: E402
+
 README = PROJECT / "README.md"
-START, END = "<!-- results: python tools/results_table.py -->", "<!-- end of results -->"
+MODEL_CARD = PROJECT / "docs" / "model-card.md"
+RESULTS = ("<!-- results: python tools/results_table.py -->", "<!-- end of results -->")
+CARD = ("<!-- model card: python tools/results_table.py -->", "<!-- end of model card -->")
+FINAL_MODEL = "vgg16_augmented"
 # model: (name, accuracy that the article reports on its own films)
 MODELS = {
     "knn": ("nearest neighbours", ".7175"),
     "logistic_regression": ("logistic regression", ".6725"),
     "decision_tree": ("decision tree", ".6725"),
-    "cnn": ("convolutional network", ".785 to .865"),
+    "cnn": ("convolutional network", ".785 to .865, field .71"),
     "vgg16": ("VGG16, fine-tuned", ".8575"),
+    "cnn_augmented": ("convolutional network, prepared", "field .77"),
+    "vgg16_augmented": ("VGG16, prepared", ""),
 }
 
 
+def scores_of(films):
+    return json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8"))
+
+
 def median(results, model, split, score):
-    """Median over the seeds, or None where nothing was measured."""
-    values = [result[score] for result in results if (result["model"], result["split"]) == (model, split)]
-    return statistics.median(values) if values else None
+    """Median over the seeds."""
+    return statistics.median(r[score] for r in results if (r["model"], r["split"]) == (model, split))
 
 
-def table():
-    """The lines of the table, from results/kermany.json and results/phantoms.json."""
-    real, phantoms = (
-        json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8"))
-        for films in ("kermany", "phantoms")
-    )
+def results_table():
+    """The lines of README's table, from results/kermany.json and results/phantoms.json."""
+    real, phantoms = scores_of("kermany"), scores_of("phantoms")
     lines = [
-        "| model | real, validation | real, test | phantoms, test | the article | seconds |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| model | real, validation | real, test | real, field | phantoms, test | the article | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for model, (name, article) in MODELS.items():
-        if median(real, model, "test", "accuracy") is None:
-            continue
-        figures = [(real, "validation"), (real, "test"), (phantoms, "test")]
+        figures = [(real, "validation"), (real, "test"), (real, "field"), (phantoms, "test")]
         cells = [f"{median(results, model, split, 'accuracy'):.3f}" for results, split in figures]
         seconds = max(1, round(median(real, model, "test", "seconds")))
         lines.append(f"| {name} | {' | '.join(cells)} | {article} | {seconds} |")
     return "\n".join(lines)
 
 
-def with_table(text):
-    """README's text with the present table between the two marks."""
-    before, rest = text.split(START)
-    return f"{before}{START}\n{table()}\n{END}{rest.split(END)[1]}"
+def model_card_table():
+    """The lines of the model card's table: the final model on each split, with intervals."""
+    os.environ["PNEUMONIA_DATA"] = "phantoms"  # the same table of films, without looking for real ones
+    patients = helpers.get_metadata().set_index("index")["patient"]
+    real = scores_of("kermany")
+    predictions = pd.read_csv(PROJECT / "results" / "kermany_predictions.csv")
+    predictions = predictions[predictions["model"] == FINAL_MODEL]
+    of_the_ill = predictions.query("split == 'validation' and label == 1")["probability"].sort_values()
+    threshold = of_the_ill.iloc[int(0.05 * len(of_the_ill))]
+    lines = [
+        f"| films | AUC | accuracy at 0.5 | sensitivity at {threshold:.2f} | specificity at {threshold:.2f} |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for split in ("validation", "test", "field"):
+        rows = predictions[predictions["split"] == split]
+        labels, p, groups = rows["label"].to_numpy(), rows["probability"].to_numpy(), patients[rows["index"]]
+        cells = [split]
+        for name, limit in [("auc", 0.5), ("accuracy", 0.5), ("sensitivity", threshold), ("specificity", threshold)]:
+            value = helpers.score(labels, p, limit)[name] if limit != 0.5 else median(real, FINAL_MODEL, split, name)
+            low, high = helpers.bootstrap_interval(
+                lambda drawn, n=name, t=limit, y=labels, p=p: helpers.score(y[drawn], p[drawn], t)[n], groups
+            )
+            cells.append(f"{value:.3f} ({low:.3f} to {high:.3f})")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def with_table(text, marks, table):
+    """The text with the present table between the two marks."""
+    before, rest = text.split(marks[0])
+    return f"{before}{marks[0]}\n{table}\n{marks[1]}{rest.split(marks[1])[1]}"
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, marks, table in [(README, RESULTS, results_table()), (MODEL_CARD, CARD, model_card_table())]:
+        path.write_text(with_table(path.read_text(encoding="utf-8"), marks, table), encoding="utf-8")
