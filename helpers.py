@@ -313,9 +313,11 @@ def load_predictions(split):
     own = OWN_RESULTS / f"{results_name()}_predictions.csv"
     stored = PROJECT / "results" / f"{results_name().removesuffix('_quick')}_predictions.csv"
     tables = [pd.read_csv(path) for path in (stored, own) if path.exists()]
-    if not tables:
-        raise sources.DataError("There are no predictions for these films yet: run notebooks 2 to 4 first.")
     tables = [table[(table["split"] == split) & (table["seed"] == SEED)] for table in tables]
+    if all(table.empty for table in tables):
+        raise sources.DataError(
+            f"There are no {split} predictions for these films with seed {SEED} yet: run notebooks 2 to 4 first."
+        )
     table = pd.concat(tables).drop_duplicates(["model", "index"], keep="last")
     wide = table.pivot(index=["index", "label"], columns="model", values="probability")
     return wide[[model for model in MODELS if model in wide]].reset_index().rename_axis(columns=None)
