@@ -587,6 +587,8 @@ def test_exposure_leaves_black_and_white_alone_and_the_order_too():
         powers.append(np.log(exposed[0, 50]) / np.log(0.5))
         assert exposed[0, 1:-1] == pytest.approx(grey[0, 1:-1] ** powers[-1])
     assert 0.6 <= min(powers) < 0.63 and 1.57 < max(powers) <= 1.6
+    rounded = np.array([[-1e-7, 1 + 1e-7]])  # as turning might leave black and white
+    assert helpers.expose(rounded, np.random.default_rng(0)).tolist() == [[0, 1]]
 
 
 def test_noise_has_no_trend_and_the_strength_promised():
@@ -655,6 +657,8 @@ def test_the_head_is_trained_before_fine_tuning_begins(started):
     features = features_of(started)
     untrained = np.mean(keras.losses.binary_crossentropy(started.labels[:, None], fresh(features)))
     assert loss < 0.7 * untrained
+    normalisation = head.layers[0]  # after 50 batches it holds the mean of the features it was given
+    assert normalisation.moving_mean.numpy() == pytest.approx(features.mean(axis=0), rel=0.02, abs=0.5)
 
 
 def features_of(started):
