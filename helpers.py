@@ -313,9 +313,11 @@ def load_predictions(split):
     own = OWN_RESULTS / f"{results_name()}_predictions.csv"
     stored = PROJECT / "results" / f"{results_name().removesuffix('_quick')}_predictions.csv"
     tables = [pd.read_csv(path) for path in (stored, own) if path.exists()]
-    if not tables:
-        raise sources.DataError("There are no predictions for these films yet: run notebooks 2 to 4 first.")
     tables = [table[(table["split"] == split) & (table["seed"] == SEED)] for table in tables]
+    if all(table.empty for table in tables):
+        raise sources.DataError(
+            f"There are no {split} predictions for these films with seed {SEED} yet: run notebooks 2 to 4 first."
+        )
     table = pd.concat(tables).drop_duplicates(["model", "index"], keep="last")
     wide = table.pivot(index=["index", "label"], columns="model", values="probability")
     return wide[[model for model in MODELS if model in wide]].reset_index().rename_axis(columns=None)
@@ -593,20 +595,28 @@ def start_vgg16(films, labels, augmentation, epochs):
 def grad_cam(model, films, layer_name):
     """Where the model found signs of pneumonia in each film (Grad-CAM, Selvaraju and others 2017).
 
-    model: a Keras model that gives one probability; films: (N, 64, 64, 3), as the model takes them; layer_name: the
-    convolution whose feature maps are weighed. Returns float32 (N, 64, 64) in [0, 1], 1 at each film's warmest place.
+    model: a Keras model that ends in a Dense layer with one probability; films: (N, 64, 64, 3), as the model takes
+    them; layer_name: the convolution whose feature maps are weighed. Returns float32 (N, 64, 64) in [0, 1], 1 at each
+    film's warmest place; all 0 where nothing speaks for pneumonia.
     """
     import keras
     import tensorflow as tf
 
     inner = keras.Model(model.inputs, [model.get_layer(layer_name).output, model.outputs[0]])
-    with tf.GradientTape() as tape:
-        maps, probabilities = inner(tf.convert_to_tensor(films))
-    gradients = tf.cast(tape.gradient(probabilities, maps), "float32")
+    last = model.layers[-1]
+    while hasattr(last, "layers"):
+        last = last.layers[-1]
+    activation, last.activation = last.activation, keras.activations.linear  # a probability near 1 has no slope
+    try:
+        with tf.GradientTape() as tape:
+            maps, log_odds = inner([tf.convert_to_tensor(films)])
+    finally:
+        last.activation = activation
+    gradients = tf.cast(tape.gradient(log_odds, maps), "float32")
     weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, "float32"), axis=-1, keepdims=True))
     heat = tf.image.resize(heat, films.shape[1:3])[..., 0]
-    return (heat / tf.maximum(tf.reduce_max(heat, axis=(1, 2), keepdims=True), 1e-12)).numpy()
+    return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True)).numpy()
 
 
 # --- the reader as a model ------------------------------------------------------------------------------------------
