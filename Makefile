@@ -2,13 +2,14 @@
 # make test      style, unit tests, and every notebook against its stored outputs
 # make test-real the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
 # make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
+# make lock      write requirements.lock anew after a change of requirements.txt
 # PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the films (see data/README.md)
 
 PYTHON ?= python3
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-real refresh clean
+.PHONY: run test test-real refresh lock clean
 
 run: .venv/ready
 	@$(BIN)/python tools/run.py
@@ -25,13 +26,20 @@ test: .venv/ready
 test-real: .venv/ready
 	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks
 
-.venv/ready: requirements.txt
+.venv/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 		"The course needs Python 3.11, 3.12 or 3.13; name one of them: make $(MAKECMDGOALS) PYTHON=python3.12")'
-	@echo "Making .venv with the packages of requirements.txt; this takes a few minutes, once."
+	@echo "Making .venv with the packages of requirements.lock; this takes a few minutes, once."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
+
+# all packages, for every system and Python, with the sums of their files
+lock:
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	UV_CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/uv pip compile --quiet --no-config --universal \
+		--python-version 3.11 --generate-hashes --output-file requirements.lock requirements.txt
 
 clean:
 	rm -rf build data/cache
