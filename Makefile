@@ -1,7 +1,9 @@
 # make run       execute every notebook into build/notebooks
 # make test      style, unit tests, and every notebook against its stored outputs
+# make test-slow the tests that take more than about 3 seconds each: real waits, killed processes, a thousand damaged files
 # make test-real the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
 # make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
+# make soak      the whole series ten times in a row: same outputs, no growth, nothing left behind (hours)
 # make lock      write requirements.lock anew after a change of requirements.txt
 # PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the films (see data/README.md)
 
@@ -9,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-real refresh lock clean
+.PHONY: run test test-slow test-real refresh soak lock clean
 
 run: .venv/ready
 	@$(BIN)/python tools/run.py
@@ -21,7 +23,11 @@ test: export QUICK := $(or $(QUICK),1)
 test: export PNEUMONIA_DATA := $(or $(PNEUMONIA_DATA),phantoms)
 test: .venv/ready
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest --nbval --nbval-current-env tests notebooks
+	$(BIN)/python -m pytest -m "not slow" --nbval --nbval-current-env tests notebooks
+
+test-slow: export PNEUMONIA_DATA := phantoms
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m slow tests
 
 test-real: .venv/ready
 	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks
@@ -33,6 +39,9 @@ test-real: .venv/ready
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
+
+soak: .venv/ready
+	@$(BIN)/python tools/soak.py 10
 
 # all packages, for every system and Python, with the sums of their files
 lock:
