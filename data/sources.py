@@ -249,12 +249,11 @@ def load_folder(folder):
     """All films of a folder on this computer; see load_films."""
     try:
         inner = find_films(folder)
-        listing = list_files(inner)
+        return cached("kermany", [list_files(inner)], lambda: read_films(inner, load_table()["filename"]))
     except OSError as error:
         raise DataError(
             f"{folder.name} cannot be read ({one_line(error)}): give yourself the right to read it, or copy it."
         ) from error
-    return cached("kermany", [listing], lambda: read_films(inner, load_table()["filename"]))
 
 
 def read_films(folder, filenames, size=SIZE):
@@ -323,7 +322,7 @@ def find_films(folder):
 
 def list_files(folder):
     """Names, sizes and times of all files, as bytes: changes when a file does."""
-    files = [file for file in sorted(folder.glob("*/*/*")) if file.exists()]  # a broken link does not
+    files = [file for file in sorted(folder.glob("*/*/*")) if file.exists() or not file.is_symlink()]
     return repr([(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]).encode()
 
 
@@ -344,10 +343,8 @@ def open_medmnist():
     path = download("pneumoniamnist_64.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
-            # asarray: an entry that is no array comes as bytes
-            arrays = {
-                name: np.asarray(file[name]) for name in ("train_images", "train_labels", "test_images", "test_labels")
-            }
+            names = ("train_images", "train_labels", "test_images", "test_labels")
+            arrays = {name: np.asarray(file[name]) for name in names}  # what is no array comes as bytes
     except Exception as error:  # as with pictures, a damaged file can raise nearly anything
         raise useless(path, f"no archive of the arrays expected, {one_line(error)}") from error
     for split in ("train", "test"):
