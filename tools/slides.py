@@ -4,7 +4,8 @@ A deck is one file in build/slides that needs no network. How a notebook becomes
 
 - A heading begins a slide. What does not fit on it goes on in sub-slides below it.
 - A code cell and its answer stand on one slide where both fit; the answer waits for a click. The text that follows an
-  answer stays with it: a figure and the sentence that reads it are not parted.
+  answer stays with it: a figure and the sentence that reads it are not parted. Text stands beside a narrow figure. A
+  sentence that ends in a colon stays with what it announces.
 - Long paragraphs are cut after whole sentences; the full paragraph stands in the speaker notes (key S). So do the
   answers that are folded (`<details>`) in the notebook.
 - The badge, the code of the setup cell, and the code cells below "Exercises" are left out.
@@ -32,6 +33,8 @@ WIDTH, HEIGHT = 1180, 640  # of what a slide may hold
 HEADING, CONTINUED, GAP = 60, 40, 12
 TEXT_LINE, CODE_LINE, TABLE_LINE = 35, 24, 36
 TEXT_COLUMNS = 90  # letters on a line of text
+NARROW = 1.4  # up to this ratio of width to height, text stands beside a figure
+BETWEEN = 36  # a figure and the text beside it
 SMALLEST_FIGURE, HIGHEST_FIGURE, LARGEST_SCALE = 300, 470, 1.6
 MOST_WORDS = 45  # of a paragraph
 MOST_LINES = 16  # of printed output
@@ -99,7 +102,7 @@ def shorten(paragraph):
 
 
 def is_paragraph(block):
-    return not re.match(r"([-*+>|#<]|\d+\.|```|!\[|\$\$)(\s|\||$|[^*\s])", block) and "\n|" not in block
+    return not re.match(r"([-*+>|#<]|\d+\.|```|!\[|\$\$)(\s|\||$|[^*\s])", block) and "\n\n" not in block and "\n|" not in block
 
 
 def without_outside_pictures(text):
@@ -108,8 +111,10 @@ def without_outside_pictures(text):
     return re.sub(r"!\[(.*?)\]\((https?:)?//.*?\)", r"\1", text)
 
 
-def text_height(block):
-    """Roughly how high a piece of Markdown is."""
+def text_height(block, columns=TEXT_COLUMNS):
+    """Roughly how high a piece of Markdown is; columns: letters on a line."""
+    if "\n\n" in block:
+        return sum(text_height(part, columns) for part in split_blocks(block))
     lines = block.splitlines()
     if block.startswith("```"):
         return len(lines) * CODE_LINE + GAP
@@ -120,39 +125,54 @@ def text_height(block):
     else:  # a list: lines that do not begin an item belong to the one before
         lines = re.sub(r"\n\s*(?![-*+>]|\d+\.)", " ", block).splitlines()
     letters = [len(re.sub(r"\]\(.*?\)|\*\*|`", "", line)) for line in lines]
-    return sum(TEXT_LINE * max(1, -(-count // TEXT_COLUMNS)) for count in letters) + GAP
+    return sum(TEXT_LINE * max(1, -(-count // columns)) for count in letters) + GAP
 
 
 # --- pieces: what a cell is taken apart into ------------------------------------------------------------------------
-# A piece is a dict: kind ("heading", "text", "code", "answer" or "notes"); cells, a list of (kind, cell); height in
-# pixels without figures; figures, the outputs that hold one; and, where the author chose it, the slide type.
+# A piece is a dict: kind ("heading", "text", "lead", "code", "answer" or "notes"); cells, a list of (kind, cell);
+# notes, texts for the speaker; figures, the outputs that hold one; reading, the texts that follow a figure; height in pixels
+# without figures and reading; and, where the author chose it, the slide type.
 
 
-def make_piece(kind, cell, height, figures=()):
-    return {"kind": kind, "cells": [(kind, cell)], "height": height, "figures": list(figures)}
+def make_piece(kind, cell, height, figures=(), notes=()):
+    lists = {"cells": [(kind, cell)], "notes": list(notes), "figures": list(figures), "reading": []}
+    return {"kind": kind, "height": height, **lists}
 
 
-def text_piece(text, kind="text"):
-    return make_piece(kind, nbformat.v4.new_markdown_cell(text), HEADING if kind == "heading" else text_height(text))
+def text_piece(text, kind="text", notes=()):
+    height = HEADING if kind == "heading" else text_height(text)
+    return make_piece(kind, nbformat.v4.new_markdown_cell(text), height, notes=notes)
 
 
 def take_text_apart(source, shortened):
     """The pieces of a Markdown cell."""
     pieces = []
-    for block in split_blocks(without_outside_pictures(source)):
+    for block in join_leads(split_blocks(without_outside_pictures(source))):
         if block.startswith("#"):
             pieces.append(text_piece(block, "heading"))
         elif block.startswith("<details"):
             question, answer = re.fullmatch(
                 r"<details[^>]*>\s*(?:<summary>(.*?)</summary>)?(.*?)</details>", block, flags=re.DOTALL
             ).groups()
-            pieces.append(text_piece((question or "").strip()))
-            pieces.append(text_piece(f"{(question or '').strip()}\n\n{answer.strip()}", "notes"))
+            question = (question or "").strip()
+            pieces.append(text_piece(question, notes=[f"{question}\n\n{answer.strip()}"]))
         elif shortened and is_paragraph(block) and shorten(block) != block:
-            pieces += [text_piece(shorten(block)), text_piece(block, "notes")]
+            pieces.append(text_piece(shorten(block), notes=[block]))
         else:
-            pieces.append(text_piece(block))
+            pieces.append(text_piece(block, "lead" if block.endswith(":") else "text"))
     return pieces
+
+
+def join_leads(blocks):
+    """The blocks, each list or table in one block with the unfinished sentence before it."""
+    joined = []
+    for block in blocks:
+        plain = not block.startswith(("#", "<details"))
+        if joined and plain and not is_paragraph(block) and is_paragraph(joined[-1]) and joined[-1][-1] not in ".!?)*":
+            joined[-1] += "\n\n" + block
+        else:
+            joined.append(block)
+    return joined
 
 
 def prepare_outputs(outputs):
@@ -166,7 +186,7 @@ def prepare_outputs(outputs):
                 continue
         elif output.output_type in ("display_data", "execute_result"):
             best = next((kind for kind in ("image/png", "text/html", "text/plain") if kind in output.data), None)
-            if best is None:
+            if best is None or is_form(output):
                 continue
             output.data = {best: output.data[best]}
         else:
@@ -178,6 +198,11 @@ def prepare_outputs(outputs):
         elif "text/plain" in output.data:
             output.data["text/plain"] = cut_lines(output.data["text/plain"])
     return prepared
+
+
+def is_form(output):
+    """True where all that is left of a form with buttons is its name: forms need a running notebook."""
+    return bool(re.match(r"\w*Box\(children=", output.get("data", {}).get("text/plain", "")))
 
 
 def cut_lines(text):
@@ -197,22 +222,37 @@ def output_height(output):
     return CODE_LINE * len(output.data["text/plain"].splitlines()) + GAP
 
 
-def set_figure_size(output, room):
-    """Scale a figure to the width of the slide and at most `room` pixels of height. Returns its height."""
+def figure_size(output):
+    """(width, height) of the stored figure."""
     start = base64.b64decode(output.data["image/png"][:32])  # a PNG file tells its size in bytes 16 to 24
-    width, height = int.from_bytes(start[16:20]), int.from_bytes(start[20:24])
-    scale = min(WIDTH / width, room / height, LARGEST_SCALE)
-    alt = output.metadata.get("image/png", {}).get("alt", "")
-    output.metadata["image/png"] = {"alt": alt, "width": int(width * scale), "height": int(height * scale)}
-    return int(height * scale)
+    return int.from_bytes(start[16:20]), int.from_bytes(start[20:24])
+
+
+def has_text_beside(piece):
+    """True where the piece is one narrow figure with text that reads it."""
+    narrow = [figure for figure in piece["figures"] if figure_size(figure)[0] <= NARROW * figure_size(figure)[1]]
+    return bool(narrow and piece["reading"]) and len(piece["figures"]) == 1
 
 
 def height_of(piece, room):
     """How high a piece is. Its figures become as large as `room` lets them, but no smaller than SMALLEST_FIGURE."""
+    beside = has_text_beside(piece)
+    below = 0 if beside else sum(text_height(text) for text in piece["reading"])
     count = len(piece["figures"])
-    share = (room - piece["height"]) // count - GAP if count else 0
+    share = (room - piece["height"] - below) // count - GAP if count else 0
     share = min(HIGHEST_FIGURE, max(SMALLEST_FIGURE, share))
-    return piece["height"] + sum(set_figure_size(figure, share) + GAP for figure in piece["figures"])
+    figures = 0
+    for figure in piece["figures"]:
+        width, height = figure_size(figure)
+        scale = min(WIDTH / width, share / height, LARGEST_SCALE)
+        width, height = int(width * scale), int(height * scale)
+        alt = figure.metadata.get("image/png", {}).get("alt", "")
+        figure.metadata["image/png"] = {"alt": alt, "width": width, "height": height, "beside": beside}
+        figures += height + GAP
+        if beside:
+            columns = TEXT_COLUMNS * (WIDTH - width - BETWEEN) // WIDTH
+            figures = max(figures, sum(text_height(text, columns) for text in piece["reading"]))
+    return piece["height"] + below + figures
 
 
 def take_code_apart(cell, with_code=True):
@@ -268,17 +308,24 @@ def whole_cell(cell, chosen):
 
 def join(piece, other):
     """Both as one piece, which stands on one slide."""
-    return {"kind": "text", **{name: piece[name] + other[name] for name in ("cells", "height", "figures")}}
+    return {"kind": "text", **{name: piece[name] + other[name] for name in piece if name not in ("kind", "chosen")}}
 
 
-def join_pairs(pieces, first, second, kind):
-    """Join each piece of kind `first` with a following one of kind `second`, where one slide can hold both."""
+def join_reading(answer, text):
+    """An answer and the text that reads it as one piece."""
+    reading = [*answer["reading"], text["cells"][0][1].source]
+    piece = {**answer, "cells": answer["cells"] + text["cells"], "notes": answer["notes"] + text["notes"]}
+    piece["reading"] = reading
+    return {**piece, "kind": "answer beside" if has_text_beside(piece) else "read answer"}
+
+
+def join_pairs(pieces, pairs, joining):
+    """Join each piece with the one before where their kinds are in `pairs` and one slide can hold both."""
     joined = []
     for piece in pieces:
         before = joined[-1] if joined else {"kind": ""}
-        free = "chosen" not in before and "chosen" not in piece
-        if free and before["kind"] in first and piece["kind"] in second:
-            both = {**join(before, piece), "kind": kind}
+        if (before["kind"], piece["kind"]) in pairs and "chosen" not in before and "chosen" not in piece:
+            both = joining(before, piece)
             if height_of(both, 0) <= HEIGHT - HEADING:
                 joined[-1] = both
                 continue
@@ -287,9 +334,10 @@ def join_pairs(pieces, first, second, kind):
 
 
 def join_answers(pieces):
-    """Join answers with the text that reads them, then code with its answer, as far as one slide can hold them."""
-    read = join_pairs(pieces, {"answer"}, {"text"}, "read answer")
-    return join_pairs(read, {"code"}, {"answer", "read answer"}, "example")
+    """Join answers with the text that reads them, code with its answer, and leads with what they announce."""
+    read = join_pairs(pieces, {("answer", "text"), ("answer beside", "text")}, join_reading)
+    examples = join_pairs(read, {("code", kind) for kind in ("answer", "read answer", "answer beside")}, join)
+    return join_pairs(examples, {("lead", "code"), ("lead", "text")}, join)
 
 
 # --- slides ---------------------------------------------------------------------------------------------------------
@@ -327,6 +375,7 @@ def lay_out(pieces):
                 (chosen if chosen == "fragment" and number == 0 else kind, cell)
                 for number, (kind, cell) in enumerate(piece["cells"])
             ]
+            slides[-1]["notes"] += piece["notes"]
             used += height
     return slides
 
