@@ -102,7 +102,8 @@ def shorten(paragraph):
 
 
 def is_paragraph(block):
-    return not re.match(r"([-*+>|#<]|\d+\.|```|!\[|\$\$)(\s|\||$|[^*\s])", block) and "\n\n" not in block and "\n|" not in block
+    no_paragraph = re.match(r"[-*+>] |\d+\. |[|#<$]|```|!\[", block)
+    return not no_paragraph and "\n\n" not in block and "\n|" not in block
 
 
 def without_outside_pictures(text):
@@ -130,8 +131,8 @@ def text_height(block, columns=TEXT_COLUMNS):
 
 # --- pieces: what a cell is taken apart into ------------------------------------------------------------------------
 # A piece is a dict: kind ("heading", "text", "lead", "code", "answer" or "notes"); cells, a list of (kind, cell);
-# notes, texts for the speaker; figures, the outputs that hold one; reading, the texts that follow a figure; height in pixels
-# without figures and reading; and, where the author chose it, the slide type.
+# notes, texts for the speaker; figures, the outputs that hold one; reading, the texts that follow a figure; height in
+# pixels without figures and reading; and, where the author chose it, the slide type.
 
 
 def make_piece(kind, cell, height, figures=(), notes=()):
