@@ -55,11 +55,11 @@ def reach_by_keyboard(page):
     return [f"the keyboard does not reach {element}" for element in page.evaluate(UNREACHED)]
 
 
-def try_search(browser, word):
+def try_search(browser, site, word):
     """Faults of the search: Ctrl+K, a word and Enter must lead to pages, without network."""
     faults = []
     page = new_page(browser, faults)
-    page.goto((SITE / "index.html").as_uri())
+    page.goto((site / "index.html").as_uri())
     page.keyboard.press("Control+k")
     page.keyboard.type(word)
     page.keyboard.press("Enter")
@@ -74,7 +74,7 @@ def try_search(browser, word):
 def check_page(browser, path, pictures=None):
     """All faults of a page, as a list of sentences."""
     faults = []
-    name = path.relative_to(SITE).with_suffix("").as_posix().replace("/", "_")
+    name = f"{path.parent.name}_{path.stem}"
     for view, width, dark in (("desktop", 1280, False), ("dark", 1280, True), ("phone", 390, False)):
         page = new_page(browser, faults, width=width, height=844 if width == 390 else 800, dark=dark)
         page.goto(path.as_uri())
@@ -98,22 +98,24 @@ def check_page(browser, path, pictures=None):
 
 def main():
     parser = argparse.ArgumentParser(description="Check the site in Chromium.")
+    parser.add_argument("folder", nargs="?", type=Path, default=SITE, help="where the site is: build/site")
     parser.add_argument("--pictures", type=Path, help="a folder for pictures of each page")
-    pictures = parser.parse_args().pictures
-    paths = sorted(path for path in SITE.rglob("*.html") if "_static" not in path.parts)
+    arguments = parser.parse_args()
+    site, pictures = arguments.folder.resolve(), arguments.pictures
+    paths = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
     if not paths or not AXE.exists():
-        sys.exit("There is no site in build/site, or no axe-core in build/npm: run make check-site.")
+        sys.exit("There is no site to check, or no axe-core in build/npm: run make check-site.")
     if pictures:
         pictures.mkdir(parents=True, exist_ok=True)
     failed = False
     with open_browser() as browser:
         for path in paths:
             faults = check_page(browser, path, pictures)
-            print(f"{path.relative_to(SITE)}: {len(faults)} faults", flush=True)
+            print(f"{path.relative_to(site)}: {len(faults)} faults", flush=True)
             for fault in faults:
                 print(f"  {fault}")
             failed = failed or bool(faults)
-        for fault in try_search(browser, "dropout"):
+        for fault in try_search(browser, site, "dropout"):
             print(f"search: {fault}")
             failed = True
     sys.exit(1 if failed else 0)

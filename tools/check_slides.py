@@ -87,11 +87,12 @@ def check_deck(browser, path, pictures=None):
 
 def main():
     parser = argparse.ArgumentParser(description="Check the slides in Chromium.")
+    parser.add_argument("folder", nargs="?", type=Path, default=DECKS, help="where the decks are: build/slides")
     parser.add_argument("--pictures", type=Path, help="a folder for a picture of each slide")
-    pictures = parser.parse_args().pictures
-    paths = sorted(DECKS.glob("*.html"))
+    arguments = parser.parse_args()
+    pictures, paths = arguments.pictures, sorted(arguments.folder.resolve().glob("*.html"))
     if not paths:
-        sys.exit("There are no decks in build/slides: run make slides.")
+        sys.exit("There are no decks to check: run make slides.")
     if pictures:
         pictures.mkdir(parents=True, exist_ok=True)
     failed = False

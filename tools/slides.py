@@ -102,7 +102,7 @@ def shorten(paragraph):
 
 
 def is_paragraph(block):
-    no_paragraph = re.match(r"[-*+>] |\d+\. |[|#<$]|```|!\[", block)
+    no_paragraph = re.match(r"[-*+>] |\d+\. |[|#<]|\$\$|```|!\[", block)
     return not no_paragraph and "\n\n" not in block and "\n|" not in block
 
 
@@ -145,11 +145,12 @@ def text_piece(text, kind="text", notes=()):
     return make_piece(kind, nbformat.v4.new_markdown_cell(text), height, notes=notes)
 
 
-def take_text_apart(source, shortened):
-    """The pieces of a Markdown cell."""
+def take_text_apart(source, heading):
+    """The pieces of a Markdown cell; heading: the one above it. Exercises are not shortened."""
     pieces = []
     for block in join_leads(split_blocks(without_outside_pictures(source))):
         if block.startswith("#"):
+            heading = block
             pieces.append(text_piece(block, "heading"))
         elif block.startswith("<details"):
             question, answer = re.fullmatch(
@@ -157,7 +158,7 @@ def take_text_apart(source, shortened):
             ).groups()
             question = (question or "").strip()
             pieces.append(text_piece(question, notes=[f"{question}\n\n{answer.strip()}"]))
-        elif shortened and is_paragraph(block) and shorten(block) != block:
+        elif "Exercises" not in heading and is_paragraph(block) and shorten(block) != block:
             pieces.append(text_piece(shorten(block), notes=[block]))
         else:
             pieces.append(text_piece(block, "lead" if block.endswith(":") else "text"))
@@ -287,7 +288,7 @@ def take_apart(notebook):
         if chosen:
             pieces.append(whole_cell(cell, chosen))
         elif cell.cell_type == "markdown":
-            found = take_text_apart(cell.source, shortened="Exercises" not in heading)
+            found = take_text_apart(cell.source, heading)
             pieces += found
             heading = [heading, *[piece["cells"][0][1].source for piece in found if piece["kind"] == "heading"]][-1]
         elif cell.cell_type == "code" and "Exercises" not in heading and not is_empty(cell):
@@ -353,6 +354,8 @@ def lay_out(pieces):
 
     for piece in pieces:
         chosen = piece.get("chosen")
+        if not slides and piece["kind"] != "heading":
+            begin("slide")
         if piece["kind"] == "heading":
             cell = piece["cells"][0][1]
             marks, title = cell.source.split(maxsplit=1)
@@ -397,9 +400,9 @@ def make_deck(notebook):
     cells = []
     for slide in lay_out(join_answers(take_apart(notebook))):
         own = [cell for _, cell in slide["cells"]]
-        types = [slide["type"], *slide_types([kind for kind, _ in slide["cells"]])[1:]]
-        for slide_type, cell in zip(types, own, strict=True):
-            cell.metadata["slideshow"] = {"slide_type": slide_type}
+        types = slide_types([kind for kind, _ in slide["cells"]])
+        for number, cell in enumerate(own):
+            cell.metadata["slideshow"] = {"slide_type": types[number] if number else slide["type"]}
         notes = nbformat.v4.new_markdown_cell("\n\n".join(slide["notes"]))
         notes.metadata["slideshow"] = {"slide_type": "notes"}
         cells += own[:1] + ([notes] if slide["notes"] else []) + own[1:]
