@@ -294,10 +294,14 @@ def test_the_check_in_chromium_finds_what_is_wrong(checked, tmp_path, monkeypatc
     assert "slide 1 " not in lines
 
 
-def test_formulas_are_drawn_without_network(checked, tmp_path):
+def test_formulas_are_drawn_without_network(checked, tmp_path, monkeypatch):
     if not (slides.PACKAGES / "mathjax").exists():
         pytest.skip("needs `make slides`")
     deck = deck_of(new_markdown_cell("## Sums\n\n$\\sum_i x_i$ and $$\\frac{a}{b}$$ " + "word " * 50 + "end. More."))
     (tmp_path / "formulas.html").write_text(slides.export(deck, "Formulas", tmp_path), encoding="utf-8")
     code, lines = checked(tmp_path)
     assert code == 0, lines
+    monkeypatch.setattr(slides, "FORMULAS", "")
+    (tmp_path / "formulas.html").write_text(slides.export(deck, "Formulas", tmp_path), encoding="utf-8")
+    code, lines = checked(tmp_path)
+    assert code == 1 and "slide 2 has a formula that is not drawn" in lines

@@ -25,6 +25,7 @@ MEASURE = """() => {
     smallest: Math.min(99, ...code.map(size)) * Reveal.getScale(),
     withoutText: [...slide.querySelectorAll('img')].filter(e => !e.alt.trim()).length,
     blank: [...slide.querySelectorAll('img')].filter(e => !e.naturalWidth).length,
+    undrawn: window.MathJax && [...slide.querySelectorAll('p, li, td')].some(e => e.textContent.includes('$')),
     words: slide.innerText.trim().split(/\\s+/).length + slide.querySelectorAll('img').length,
   };
 }"""
@@ -38,6 +39,7 @@ def faults_of_slide(measured):
         (measured["smallest"] < 16, f"has code of {measured['smallest']:.0f} pixels"),
         (measured["withoutText"], "has a picture without a text"),
         (measured["blank"], "has a picture that does not show"),
+        (measured["undrawn"], "has a formula that is not drawn"),
         (not measured["words"], "is empty"),
     ]
     return [sentence for wrong, sentence in checks if wrong]
@@ -74,6 +76,7 @@ def check_deck(browser, path, pictures=None):
     page = new_page(browser, faults)
     page.goto(path.as_uri())
     page.wait_for_function("window.Reveal && Reveal.isReady()")
+    page.evaluate("() => window.MathJax && MathJax.startup.promise")
     places = page.evaluate("Reveal.getSlides().map(s => Reveal.getIndices(s)).map(i => [i.h, i.v])")
     for number, (column, row) in enumerate(places, start=1):
         page.evaluate("([h, v]) => Reveal.slide(h, v, 99)", [column, row])

@@ -46,7 +46,7 @@ def mend_links(text, page, pages, project):
     """
 
     def mend(match):
-        before, target, anchor = match.groups()
+        before, target, anchor = match.groups(default="")
         path = (project / page.parent / target).resolve()
         if not path.exists() or not path.is_relative_to(project):
             return match[0]
@@ -70,6 +70,7 @@ def copy_pictures(text, page, project):
 
 def prepare_notebook(notebook, mend):
     """Make a notebook ready for its page: texts of the figures, setup folded, no names of forms. Changes it."""
+    notebook.metadata.setdefault("language_info", {"name": "python"})  # for the colours of code
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = mend(cell.source)
