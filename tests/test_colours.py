@@ -7,6 +7,8 @@ we ask for 20.
 """
 
 import ast
+import base64
+import io
 import itertools
 
 import matplotlib
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 from matplotlib.colors import is_color_like, to_rgb
+from PIL import Image
 
 import helpers
 
@@ -137,3 +140,20 @@ def test_simulation_agrees_with_a_published_one():
     expected = see((0.23791094, 0.40512379, 0.69344128), "full colour")
     assert np.allclose(see("#0173b2", "deuteranopia"), expected, atol=0.1)
     assert np.allclose(see("#0173b2", "full colour"), (46.287, -3.303, -40.874), atol=0.1)
+
+
+FIGURES = [
+    (f"{path.stem}, cell {number}", output.data["image/png"])
+    for path in sorted((PROJECT / "notebooks").rglob("*.ipynb"))
+    for number, cell in enumerate(nbformat.read(path, as_version=4).cells)
+    for output in cell.get("outputs", [])
+    if "image/png" in output.get("data", {})
+]
+
+
+@pytest.mark.parametrize("data", [data for _, data in FIGURES], ids=[name for name, _ in FIGURES])
+def test_figures_bring_their_own_white_ground_for_dark_themes(data):
+    picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
+    edges = [picture.getpixel((x, y)) for x in (0, picture.width - 1) for y in (0, picture.height - 1)]
+    assert edges == [(255, 255, 255, 255)] * 4
+    assert picture.getchannel("A").getextrema() == (255, 255)
