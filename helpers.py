@@ -191,9 +191,9 @@ def plot_splits(metadata):
     counts = metadata["split"].value_counts()
     parts = [  # row, first film, films, colour, what it is for
         ("train", 0, len(fit), "#56b4e9", "fit: the model\nlearns from these"),
-        ("train", len(fit), len(validation), "#a6d8f5", "validation:\nchoose settings"),
+        ("train", len(fit), len(validation), "#b5dff7", "validation:\nchoose settings"),
         ("test", 0, counts["test"], "#de8f05", "test: once, at\nthe very end"),
-        ("field", 0, counts["field"], "#5cc8a1", "field: portable\nmachine"),
+        ("field", 0, counts["field"], "#73a659", "field: portable\nmachine"),
     ]
     ax = plt.subplots(figsize=(9, 3.2), layout="constrained")[1]
     for row, first, count, color, purpose in parts:
@@ -283,7 +283,8 @@ def check_band(model, split, scores):
 
     model, split: as in save_result(); scores: from score(). The bands stand in results/bands.json.
     """
-    bands = json.loads((PROJECT / "results" / "bands.json").read_text(encoding="utf-8"))
+    path = PROJECT / "results" / "bands.json"
+    bands = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     band = bands.get(results_name(), {}).get(f"{model} {split}")
     if band is None:
         print(f"{model}, {split}: no earlier runs on these films to compare with")
@@ -530,7 +531,8 @@ def collect_answers(written, buttons, indices):
     answers = list(written) or [button.value for button in buttons]
     if any(answer is not None for answer in answers):
         return answers
-    example = json.loads((PROJECT / "results" / "reader_example.json").read_text(encoding="utf-8"))
+    path = PROJECT / "results" / "reader_example.json"
+    example = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"indices": None}
     if example["indices"] == list(indices):
         print("No answers yet: the stored example of another reader stands in.")
         return example["answers"]

@@ -975,3 +975,10 @@ def test_the_document_names_every_test_of_its_two_files():
         code = (PROJECT / "tests" / name).read_text(encoding="utf-8")
         tests = re.findall(r"^def (test_\w+)\(", code, flags=re.MULTILINE)
         assert [test for test in tests if f"`{test}`" not in document and "document" not in test] == []
+
+
+def test_without_the_folder_of_results_nothing_is_compared_and_answers_stand_in(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(helpers, "PROJECT", tmp_path)
+    helpers.check_band("knn", "test", {"auc": 0.9})
+    assert capsys.readouterr().out == "knn, test: no earlier runs on these films to compare with\n"
+    assert helpers.collect_answers([], [], [3, 4]) == [1, 1]
