@@ -236,9 +236,9 @@ def plot_splits(metadata):
     counts = metadata["split"].value_counts()
     parts = [  # row, first film, films, colour, what it is for
         ("train", 0, len(fit), "#56b4e9", "fit: the model\nlearns from these"),
-        ("train", len(fit), len(validation), "#a6d8f5", "validation:\nchoose settings"),
+        ("train", len(fit), len(validation), "#b5dff7", "validation:\nchoose settings"),
         ("test", 0, counts["test"], "#de8f05", "test: once, at\nthe very end"),
-        ("field", 0, counts["field"], "#5cc8a1", "field: portable\nmachine"),
+        ("field", 0, counts["field"], "#73a659", "field: portable\nmachine"),
     ]
     ax = plt.subplots(figsize=(9, 3.2), layout="constrained")[1]
     for row, first, count, color, purpose in parts:
@@ -281,25 +281,30 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook,
 
     model: such as "knn"; split: "validation", "test" or "field"; indices: the films' `index`; labels, probabilities: as
     in score(); seconds: for training; notebook: its number; weights: name of the weights that training started from.
-    Returns the scores. Replaces what the same model, split and seed left before.
+    Returns the scores. Replaces what the same model, split and seed left before. Raises sources.DataError where
+    earlier results are damaged or these cannot be written; no file is then left half-written.
     """
     scores = score(labels, probabilities)
-    OWN_RESULTS.mkdir(parents=True, exist_ok=True)
-    path = OWN_RESULTS / f"{results_name()}.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    results = [r for r in results if (r["model"], r["split"], r["seed"]) != (model, split, SEED)]
     run = {"model": model, "split": split, "seed": SEED}
-    results.append({**run, **scores, "seconds": seconds, "weights": weights, "notebook": notebook})
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-    path = OWN_RESULTS / f"{results_name()}_predictions.csv"
     rounded = np.round(np.ravel(probabilities).astype(float), 4)
     films = pd.DataFrame({**run, "index": indices, "label": labels, "probability": rounded})
-    if path.exists():
-        old = pd.read_csv(path)
-        same = (old["model"] == model) & (old["split"] == split) & (old["seed"] == SEED)
-        films = pd.concat([old[~same], films])
-    films.to_csv(path, index=False)
+    results_path = OWN_RESULTS / f"{results_name()}.json"
+    films_path = OWN_RESULTS / f"{results_name()}_predictions.csv"
+    try:
+        results = json.loads(results_path.read_text(encoding="utf-8")) if results_path.exists() else []
+        results = [r for r in results if (r["model"], r["split"], r["seed"]) != (model, split, SEED)]
+        if films_path.exists():
+            old = pd.read_csv(films_path)
+            same = (old["model"] == model) & (old["split"] == split) & (old["seed"] == SEED)
+            films = pd.concat([old[~same], films])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise sources.DataError(
+            f"Earlier results cannot be read ({sources.one_line(error)}): delete the folder results/own and run the "
+            "notebooks again."
+        ) from error
+    results.append({**run, **scores, "seconds": seconds, "weights": weights, "notebook": notebook})
+    write_whole(results_path, json.dumps(results, indent=1) + "\n")
+    write_whole(films_path, films.to_csv(index=False))
     return scores
 
 
@@ -350,12 +355,28 @@ def bootstrap_interval(statistic, patients, draws=1000, seed=0):
     return tuple(np.percentile(values, [2.5, 97.5]))
 
 
+def write_whole(path, text):
+    """Write a text file so that a stop half-way leaves the old one. Raises sources.DataError where that fails."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary.exists():
+            temporary.unlink()
+        raise sources.DataError(
+            f"{path.name} could not be written ({sources.one_line(error)}): make room for it and run this cell again."
+        ) from error
+
+
 def check_band(model, split, scores):
     """Print whether a model's AUC lies where earlier runs of the same notebook, with several seeds, had it.
 
     model, split: as in save_result(); scores: from score(). The bands stand in results/bands.json.
     """
-    bands = json.loads((PROJECT / "results" / "bands.json").read_text(encoding="utf-8"))
+    path = PROJECT / "results" / "bands.json"
+    bands = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     band = bands.get(results_name(), {}).get(f"{model} {split}")
     if band is None:
         print(f"{model}, {split}: no earlier runs on these films to compare with")
@@ -487,8 +508,18 @@ def weights_path(name):
 
 
 def load_best_weights(model, name):
-    """Give the model the weights of its best epoch, which training_callbacks kept."""
-    model.load_weights(weights_path(name))
+    """Give the model the weights of its best epoch, which training_callbacks kept.
+
+    Raises sources.DataError where there are none, or where they are damaged, of another model or of another Keras.
+    """
+    path = weights_path(name)
+    advice = "run the cell that trains once more."
+    if not path.exists():
+        raise sources.DataError(f'There are no weights of "{name}" for these films and this seed: {advice}')
+    try:
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise nearly anything
+        raise sources.DataError(f"The weights in {path.name} do not fit or are damaged: {advice}") from error
 
 
 def choose_precision():
@@ -654,7 +685,8 @@ def collect_answers(written, buttons, indices):
     answers = list(written) or [button.value for button in buttons]
     if any(answer is not None for answer in answers):
         return answers
-    example = json.loads((PROJECT / "results" / "reader_example.json").read_text(encoding="utf-8"))
+    path = PROJECT / "results" / "reader_example.json"
+    example = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"indices": None}
     if example["indices"] == list(indices):
         print("No answers yet: the stored example of another reader stands in.")
         return example["answers"]

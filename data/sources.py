@@ -7,8 +7,13 @@ variable PNEUMONIA_DATA chooses the source; data/README.md lists its values.
 import hashlib
 import importlib.util
 import os
+import queue
+import re
 import sys
 import tempfile
+import threading
+import time
+import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +39,11 @@ PREPARATION = 1  # raise it when read_film gives other pixels: prepared films in
 FILM_TYPES = (".jpeg", ".jpg", ".png")
 MOST_PIXELS = 50_000_000
 TIMEOUT = 10  # seconds that a silent server may take
+CHUNK = 65_536  # bytes of a download between two moves of its bar
+MOST_BYTES = 2_000_000_000  # of a download; the largest file has 1.24 GB
+REMAINS_AGE = 3600  # seconds after which a half-written file is of a process that was killed
+
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # read_film refuses such pictures in a sentence
 
 SOURCES = ("auto", "phantoms", "kermany", "medmnist", "inspirit")
 KAGGLE = "paultimothymooney/chest-xray-pneumonia"
@@ -130,14 +140,17 @@ def load_table():
     if source == "medmnist":
         return medmnist_table(open_medmnist())
     if source == "inspirit":
-        return inspirit_table(download("inspirit_metadata.csv"))
+        path = download("inspirit_metadata.csv")
+        table = inspirit_table(path)
+        pin(path)
+        return table
     return check_table(read_csv(TABLE), TABLE.name)
 
 
 def read_csv(path):
     """A table, or DataError where the file is none."""
     try:
-        return pd.read_csv(path, encoding="utf-8-sig")
+        return pd.read_csv(path, encoding="utf-8-sig", dtype={"patient": str, "filename": str})
     except (OSError, ValueError) as error:
         raise DataError(f"{path.name} cannot be read as a table ({one_line(error)}); get the file again.") from error
 
@@ -157,7 +170,7 @@ def check_table(table, name):
     for rule, broken in faults.items():
         if broken:
             raise DataError(f"{name}: {rule}; get the file again.")
-    return table[COLUMNS]
+    return table[COLUMNS].astype({"index": int, "class": int})
 
 
 def medmnist_table(arrays):
@@ -217,8 +230,7 @@ def load_from(source):
         drawing = Path(phantoms.__file__).read_bytes()
         return cached("phantoms", [drawing], lambda: phantoms.draw_films(load_table(), SIZE))
     if source == "folder":
-        folder = find_films(chosen_folder())
-        return cached("kermany", [list_files(folder)], lambda: read_films(folder, load_table()["filename"]))
+        return load_folder(chosen_folder())
     if source == "kermany":
         prepared = prepared_real_films()
         if prepared is not None:
@@ -227,7 +239,21 @@ def load_from(source):
     if source == "medmnist":
         arrays = open_medmnist()
         return np.stack([pick_medmnist(arrays, name) for name in load_table()["filename"]])
-    return inspirit_films(download("inspirit_image_data.npy"), len(load_table()))
+    path = download("inspirit_image_data.npy")
+    films = inspirit_films(path, len(load_table()))
+    pin(path)
+    return films
+
+
+def load_folder(folder):
+    """All films of a folder on this computer; see load_films."""
+    try:
+        inner = find_films(folder)
+        return cached("kermany", [list_files(inner)], lambda: read_films(inner, load_table()["filename"]))
+    except OSError as error:
+        raise DataError(
+            f"{folder.name} cannot be read ({one_line(error)}): give yourself the right to read it, or copy it."
+        ) from error
 
 
 def read_films(folder, filenames, size=SIZE):
@@ -296,7 +322,7 @@ def find_films(folder):
 
 def list_files(folder):
     """Names, sizes and times of all files, as bytes: changes when a file does."""
-    files = sorted(folder.glob("*/*/*"))
+    files = [file for file in sorted(folder.glob("*/*/*")) if file.exists() or not file.is_symlink()]
     return repr([(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]).encode()
 
 
@@ -317,12 +343,15 @@ def open_medmnist():
     path = download("pneumoniamnist_64.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("train_images", "train_labels", "test_images", "test_labels")}
+            names = ("train_images", "train_labels", "test_images", "test_labels")
+            arrays = {name: np.asarray(file[name]) for name in names}  # what is no array comes as bytes
     except Exception as error:  # as with pictures, a damaged file can raise nearly anything
         raise useless(path, f"no archive of the arrays expected, {one_line(error)}") from error
     for split in ("train", "test"):
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-        if images.shape != (len(labels), SIZE, SIZE) or images.dtype != np.uint8 or not np.isin(labels, (0, 1)).all():
+        count = len(images) if images.ndim else 0
+        sound = images.shape == (count, SIZE, SIZE) and images.dtype == np.uint8 and labels.shape == (count, 1)
+        if not sound or not np.isin(labels, (0, 1)).all():
             raise useless(path, f"its {split} films {images.dtype} {images.shape} or their labels are wrong")
     return arrays
 
@@ -342,6 +371,7 @@ def inspirit_films(path, count):
         raise useless(path, f"no array of {count} films, {one_line(error)}") from error
     if films.dtype.kind not in "uif" or not np.isfinite(films).all() or films.min() < 0 or films.max() > 255:
         raise useless(path, "its values are not grey values from 0 to 255")
+    films = films.astype(np.float32)
     return (films * 255 if films.max() <= 1 else films).round().astype(np.uint8)
 
 
@@ -357,17 +387,80 @@ def useless(path, reason):
 def download(name):
     """Path of a downloaded file, fetched once, checked by its sum; DataError where that fails."""
     address, checksum = DOWNLOADS[name]
-    bar = progress(None, 1, name, unit="B", unit_scale=True)
-    bar.reset = lambda: bar.update(-bar.n)  # pooch calls it at the end; tqdm's own draws even a bar that was not due
-    downloader = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
+    folder = CACHE / "downloads"
+    clear_remains(folder)
     try:
         pooch.get_logger().setLevel("ERROR")
-        return Path(pooch.retrieve(address, checksum, fname=name, path=CACHE / "downloads", downloader=downloader))
+        return Path(pooch.retrieve(address, checksum or pinned(name), fname=name, path=folder, downloader=fetch))
     except (requests.RequestException, OSError, ValueError) as error:
         raise DataError(
             f"{name} could not be downloaded ({why_no_download(error)}): try again later, "
             "or set PNEUMONIA_DATA to phantoms, which needs no network."
         ) from error
+
+
+def fetch(address, path, _):
+    """Write what the server sends into a file; pooch calls it."""
+    with first_answer(address) as response, open(path, "wb") as file:
+        response.raise_for_status()
+        size = int(response.headers.get("content-length", 0))
+        with progress(None, size, "Downloading", unit="B", unit_scale=True) as bar:
+            for part in response.iter_content(chunk_size=CHUNK):
+                file.write(part)
+                bar.update(len(part))
+                if file.tell() > MOST_BYTES:
+                    raise ValueError(f"the server sends more than {MOST_BYTES / 1e9:g} GB")
+
+
+def first_answer(address):
+    """The server's answer, its body still to be read; requests.Timeout where it does not come within TIMEOUT seconds.
+
+    requests alone would wait as long for each of the server's addresses, and longer for the name service.
+    """
+    answers = queue.SimpleQueue()
+
+    def ask():
+        try:
+            answers.put(requests.get(address, stream=True, timeout=TIMEOUT))
+        except Exception as error:  # raised below, where the student waits
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=TIMEOUT)
+    except queue.Empty:
+        raise requests.Timeout from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def pinned(name):
+    """The sum that a download without a published one had when it was first found sound, or None."""
+    try:
+        text = (CACHE / "downloads" / f"{name}.sha256").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+    return text if re.fullmatch("sha256:[0-9a-f]{64}", text) else None
+
+
+def pin(path):
+    """Keep a sound download's sum, so that another file under its address is refused from now on."""
+    if pinned(path.name) is None:
+        try:
+            path.with_name(f"{path.name}.sha256").write_text("sha256:" + pooch.file_hash(path), encoding="ascii")
+        except OSError:
+            pass  # nothing is lost: the next start tries again
+
+
+def clear_remains(folder):
+    """Delete what a killed process left half-written in a folder of the cache."""
+    for file in folder.glob("tmp*"):  # so Python names temporary files
+        try:
+            if time.time() - file.stat().st_mtime > REMAINS_AGE:  # a younger one may still be growing
+                file.unlink()
+        except OSError:
+            pass  # another process was faster
 
 
 def why_no_download(error):
@@ -381,7 +474,7 @@ def why_no_download(error):
     if isinstance(error, requests.ConnectionError):
         return "no connection to the server"
     if "does not match the known hash" in str(error):
-        return "the checksum is wrong, so it is not the file that was published"
+        return "the checksum is wrong, so it is not the file that was published or that came before"
     return one_line(error)
 
 
@@ -434,6 +527,7 @@ def keep(films, path):
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_remains(path.parent)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             temporary = Path(file.name)
             np.save(file, films)
