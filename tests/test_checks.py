@@ -341,14 +341,9 @@ def small_trunk():
     """A network with the names and the numbers of maps of VGG16, but small."""
     keras = helpers.import_keras()
     keras.utils.set_random_seed(1)
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((64, 64, 3)),
-            layers.Conv2D(256, 8, strides=8, activation="relu", name="block3_pool"),
-            layers.Conv2D(512, 4, strides=4, activation="relu", name="block5_pool"),
-        ]
-    )
+    inputs = keras.Input((64, 64, 3))
+    maps = keras.layers.Conv2D(256, 8, strides=8, activation="relu", name="block3_pool")(inputs)
+    return keras.Model(inputs, keras.layers.Conv2D(512, 4, strides=4, activation="relu")(maps))
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +351,7 @@ def feature_sets(small_trunk, data):
     from keras import Model
     from keras.applications.vgg16 import preprocess_input
 
-    early = Model(small_trunk.inputs, small_trunk.get_layer("block3_pool").output)
+    early = Model(small_trunk.input, small_trunk.get_layer("block3_pool").output)
     prepared, films = preprocess_input(data["films"] * 255), data["films"]
     return {
         "last": small_trunk.predict(prepared, verbose=0).mean(axis=(1, 2)),
