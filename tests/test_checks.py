@@ -316,7 +316,7 @@ def blocks(count, end=None):
 
 def test_3_3(right, refused):
     aucs = {"two blocks": [0.90, 0.92], "three blocks": [0.95, 0.96]}
-    assert "larger than chance" in right(checks.check_3_3, blocks(3), aucs)
+    assert "difference is larger" in right(checks.check_3_3, blocks(3), aucs)
     close = {"two blocks": np.array([0.90, 0.92]), "three blocks": pd.Series([0.93, 0.90, 0.91])}
     assert "not larger" in right(checks.check_3_3, blocks(3), close)
     many = helpers.import_keras().layers.Dense(2)

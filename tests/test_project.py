@@ -127,7 +127,7 @@ def test_requirements_are_pinned_and_have_a_reason():
 
 def test_times_of_all_notebooks_are_stored():
     times = json.loads((PROJECT / "results" / "times.json").read_text(encoding="utf-8"))
-    assert set(times) == {path.stem for path in NOTEBOOKS}
+    assert set(times) == {path.stem for path in opening.find_notebooks()}
 
 
 @pytest.fixture
