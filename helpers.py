@@ -24,7 +24,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 PROJECT = Path(__file__).resolve().parent
 OWN_RESULTS = PROJECT / "results" / "own"
-sys.path.insert(0, str(PROJECT / "data"))
+sys.path[:0] = [str(PROJECT / "data"), str(PROJECT / "notebooks")]  # for sources.py and checks.py
 
 import sources  # noqa: E402  (it lies in data/, which Python finds only now)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "data"), str(PROJECT / "tools")]
+sys.path[:0] = [str(PROJECT), *(str(PROJECT / folder) for folder in ("data", "notebooks", "tools"))]
 matplotlib.use("Agg")
 
 import sources  # noqa: E402  (it lies in data/, which Python finds only now)

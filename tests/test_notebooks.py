@@ -6,13 +6,14 @@ import re
 
 import nbformat
 import pytest
-from conftest import PROJECT
 from PIL import Image
 
 import opening
 
-PATHS = sorted((PROJECT / "notebooks").rglob("*.ipynb"))
-FIXED_ENDING = ["## What you learned", "## Exercises"]
+PATHS = opening.find_notebooks()
+SERIES = [path for path in PATHS if path.parent == opening.NOTEBOOKS]
+SOLUTIONS = [path for path in PATHS if path not in SERIES]
+FIXED_ENDING = ["## What you learned", "## Quick questions", "## Exercises"]
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
@@ -61,12 +62,15 @@ def test_is_valid_and_small(notebook, path):
     assert path.stat().st_size < 2_000_000
 
 
-def test_opens_with_title_badge_question_and_table(notebook, path):
+def test_opens_with_title_and_badge(notebook, path):
     lines = notebook.cells[0].source.splitlines()
-    number = int(path.name[:2])
-    assert lines[0].startswith(f"# {number}. ")
-    assert lines[2] == opening.badge(path.name)
-    assert re.fullmatch(r"\*\*.+\?\*\*", lines[4])
+    assert lines[0].startswith(f"# {int(path.name[:2])}. ")
+    assert lines[2] == opening.badge(path.relative_to(opening.NOTEBOOKS).as_posix())
+
+
+@pytest.mark.parametrize("path", SERIES, ids=lambda path: path.stem)
+def test_opens_with_question_and_table(notebook):
+    assert re.fullmatch(r"\*\*.+\?\*\*", notebook.cells[0].source.splitlines()[4])
     assert all(word in notebook.cells[0].source for word in ("You will do", "You will learn", "You need", "minutes"))
 
 
@@ -74,10 +78,44 @@ def test_setup_cell_is_the_common_one(notebook):
     assert code_cells(notebook)[0].source == opening.SETUP
 
 
-def test_ends_with_summary_exercises_and_next_notebook(notebook):
+@pytest.mark.parametrize("path", SERIES, ids=lambda path: path.stem)
+def test_ends_with_summary_questions_exercises_and_next_notebook(notebook):
     places = [prose(notebook).find(heading) for heading in FIXED_ENDING]
     assert -1 not in places and places == sorted(places)
     assert "**Next:**" in notebook.cells[-1].source or "**The end" in notebook.cells[-1].source
+
+
+@pytest.mark.parametrize("path", SERIES, ids=lambda path: path.stem)
+def test_has_five_questions_with_folded_answers_and_three_folded_hints(notebook):
+    text = prose(notebook)
+    questions = text[text.index("## Quick questions") : text.index("## Exercises")]
+    exercises = text[text.index("## Exercises") :]
+    assert re.findall(r"^\*\*Question (\d)\.\*\*", questions, flags=re.MULTILINE) == list("12345")
+    folded = r"<details><summary>{}</summary>\n\n.+?\n\n</details>"
+    assert len(re.findall(folded.format("Answer"), questions, flags=re.DOTALL)) == 5
+    assert len(re.findall(folded.format("Hint"), exercises, flags=re.DOTALL)) == 3
+    assert text.count("<details>") == text.count("</details>") == 8
+
+
+@pytest.mark.parametrize("path", SERIES, ids=lambda path: path.stem)
+def test_unanswered_exercises_say_so_and_point_to_the_solutions(notebook, path):
+    checks = [cell for cell in code_cells(notebook) if "checks.check_" in cell.source]
+    assert [output.text[:29] for cell in checks for output in cell.outputs] == [
+        f"Exercise {number}: not answered yet." for number in (1, 2, 3)
+    ]
+    assert f"(solutions/{path.name[:2]}_solutions.ipynb)" in prose(notebook)
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_stored_solutions_are_right(notebook):
+    checks = [cell for cell in code_cells(notebook) if "checks.check_" in cell.source]
+    assert [output.text[:18] for cell in checks for output in cell.outputs] == [
+        f"Exercise {number}: right." for number in (1, 2, 3)
+    ]
+
+
+def test_every_notebook_has_solutions():
+    assert [path.name for path in SOLUTIONS] == [f"{path.name[:2]}_solutions.ipynb" for path in SERIES]
 
 
 def test_has_three_exercises(notebook):

@@ -9,9 +9,11 @@ import nbformat
 import pandas as pd
 import pytest
 from conftest import PROJECT
+from nbclient.exceptions import DeadKernelError
 
 import helpers
 import opening
+import results_picture
 import results_table
 import run
 
@@ -76,6 +78,41 @@ def test_table_in_model_card_is_not_stale(monkeypatch):
     assert results_table.with_table(card, results_table.CARD, results_table.model_card_table()) == card
 
 
+def test_picture_of_results_is_not_stale_and_has_alternative_text():
+    assert results_picture.drawn_figures() == results_picture.figures()
+    alt = re.search(r"!\[([^\]]+)\]\(docs/results\.png\)", README)[1]
+    assert len(alt.split()) > 20 and alt.endswith(".")
+    assert all(split in alt for splits in results_picture.figures().values() for split in splits)
+
+
+def test_readme_names_ten_errors_and_these_are_the_messages(monkeypatch, tmp_path):
+    section = README[README.index("## When something fails") : README.index("## The films")]
+    assert re.findall(r"^(\d+)\. `", section, flags=re.MULTILINE) == [str(number) for number in range(1, 11)]
+    text = " ".join(section.split())
+
+    def message(setting):
+        monkeypatch.setenv("PNEUMONIA_DATA", str(setting))
+        with pytest.raises(helpers.sources.DataError) as caught:
+            helpers.get_train_data()
+        return str(caught.value)
+
+    (tmp_path / "chest").mkdir()
+    for setting in ("kermani", tmp_path / "chest"):
+        quoted = re.split(r"[;:]", message(setting))[0]
+        assert f"`{quoted}`" in text
+    assert "The course needs Python 3.11, 3.12 or 3.13; name one of them: make $(MAKECMDGOALS) PYTHON" in MAKEFILE
+    assert f"`{run.explain(DeadKernelError('Kernel died'))}`" in text
+    done = subprocess.run([sys.executable, "-c", "import helpers"], cwd=tmp_path, capture_output=True, text=True)
+    assert f"`{done.stderr.splitlines()[-1]}`" in text
+
+
+def test_readme_names_the_message_of_a_download_that_fails(cache):
+    section = " ".join(README.split())
+    with pytest.raises(helpers.sources.DataError) as caught:
+        helpers.sources.download("pneumoniamnist_64.npz")
+    assert f"`{str(caught.value).split(':')[0]}`" in section
+
+
 def test_results_hold_every_model_split_and_seed():
     for films in ("kermany", "phantoms"):
         results = json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8"))
@@ -138,7 +175,7 @@ def test_requirements_are_pinned_and_have_a_reason():
 
 def test_times_of_all_notebooks_are_stored():
     times = json.loads((PROJECT / "results" / "times.json").read_text(encoding="utf-8"))
-    assert set(times) == {path.stem for path in NOTEBOOKS}
+    assert set(times) == {path.stem for path in opening.find_notebooks()}
 
 
 @pytest.fixture

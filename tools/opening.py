@@ -29,7 +29,7 @@ helpers.describe_setup()'''
 
 
 def badge(name):
-    """The line that opens notebooks/NAME in Colab."""
+    """The line that opens notebooks/NAME in Colab; a solution's name is solutions/NAME."""
     picture = "https://colab.research.google.com/assets/colab-badge.svg"
     page = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{name}"
     return f"[![Open in Colab]({picture})]({page})"
@@ -43,8 +43,13 @@ def set_opening(notebook, name):
     setup.source = SETUP
 
 
+def find_notebooks(folder=NOTEBOOKS):
+    """The paths of the series in order, then those of the solutions."""
+    return [*sorted(folder.glob("*.ipynb")), *sorted(folder.glob("solutions/*.ipynb"))]
+
+
 if __name__ == "__main__":
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in find_notebooks():
         notebook = nbformat.read(path, as_version=4)
-        set_opening(notebook, path.name)
+        set_opening(notebook, path.relative_to(NOTEBOOKS).as_posix())
         nbformat.write(notebook, path)

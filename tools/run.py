@@ -1,4 +1,4 @@
-"""Execute the notebooks in order.
+"""Execute the notebooks in order, then the solutions of their exercises.
 
 python tools/run.py            into build/notebooks, and print the results; for readers
 python tools/run.py --refresh  stores outputs and times in the project itself; for maintainers, on the real X-rays
@@ -15,7 +15,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from opening import set_opening
+from opening import find_notebooks, set_opening
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
@@ -28,7 +28,7 @@ LONGEST_CELL = 3600  # seconds
 def execute(path):
     """The notebook with fresh outputs, and the seconds it took. Leaves out what only a live page can show."""
     notebook = nbformat.read(path, as_version=4)
-    set_opening(notebook, path.name)
+    set_opening(notebook, path.relative_to(NOTEBOOKS).as_posix())
     start = time.perf_counter()
     client = NotebookClient(
         notebook,
@@ -37,7 +37,7 @@ def execute(path):
         store_widget_state=False,
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],  # else the kernel writes a warning about itself into the progress
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
     for cell in notebook.cells:
@@ -93,10 +93,13 @@ def main():
     except helpers.sources.DataError as error:
         sys.exit(str(error))
 
-    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    paths = find_notebooks(NOTEBOOKS)
+    target = NOTEBOOKS if refresh else BUILD
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
     expected = sum(times.get(path.stem, 0) for path in paths)
-    print(f"{len(paths)} notebooks, about {max(1, round(expected / 60))} min on two cores. Films: {source}")
+    minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
+    folder = target.relative_to(PROJECT)
+    print(f"Executing {len(paths)} notebooks into {folder}: {minutes}. Films: {source}", flush=True)
     for number, path in enumerate(paths, start=1):
         print(f"{number}/{len(paths)}  {path.stem} ...", end=" ", flush=True)
         try:
@@ -104,12 +107,12 @@ def main():
         except (CellExecutionError, DeadKernelError, TimeoutError) as error:
             sys.exit(f"failed.\n{explain(error)}")
         print(f"{seconds:.0f} s", flush=True)
-        write_whole(notebook, (NOTEBOOKS if refresh else BUILD) / path.name)
+        write_whole(notebook, target / path.relative_to(NOTEBOOKS))
         times[path.stem] = round(seconds, 1)
     if refresh:
         TIMES.write_text(json.dumps(times, indent=2) + "\n", encoding="utf-8")
     print_results(helpers.results_name(), helpers.SEED)
-    print(f"\nThe executed notebooks are in {(NOTEBOOKS if refresh else BUILD).relative_to(PROJECT)}")
+    print(f"\nThe executed notebooks are in {folder}")
 
 
 if __name__ == "__main__":
