@@ -121,7 +121,13 @@ def test_checks_are_found_beside_a_helper_in_another_folder(tmp_path):
 
 
 def test_1_1(right, refused):
-    for answer in [(30, "train"), ["train", np.int64(30)], (30.0, np.array(["train"])), ("Train", 30)]:
+    for answer in [
+        (30, "train"),
+        ["train", np.int64(30)],
+        (30.0, np.array(["train"])),
+        ("Train", 30),
+        {"films": 30, "split": "train"},
+    ]:
         right(checks.check_1_1, answer)
     wrong = {
         "number of films in a split": (2000, "train"),
@@ -232,6 +238,7 @@ def test_2_2(right, refused, verdict, rows, data):
         "percent": {n: 100 * share for n, share in solution.items()},
         "Look at 200 films": {**solution, 200: solution[200] + 0.05},
         "four sizes": {50: 0.7, 100: 0.8},
+        "all fit films": {50: 0.7, 100: 0.8, 200: 0.8, 2000: 0.9},
         "A dictionary": 0.9,
     }
     refused(checks.check_2_2, {words: (answer,) for words, answer in wrong.items()})
@@ -402,6 +409,7 @@ def test_4_2(right, refused, verdict, feature_sets, small_trunk, data):
         "old weights": (early[::-1], aucs["right"], small_trunk),
         "had learned from": (early, aucs["fit"], small_trunk),
         "One row": (early[:400], aucs["right"], small_trunk),
+        "these are 100": (early[:, :100], aucs["right"], small_trunk),
     }
     refused(checks.check_4_2, wrong)
     assert "not prepared" in verdict(checks.check_4_2, feature_sets["0 to 1"], aucs["right"], small_trunk)
@@ -585,6 +593,7 @@ def test_6_2(right, refused, verdict, network, data):
         "percent": curve(factor=100),
         "test films": curve(pictures=data["test_films"], truth=data["test_labels"]),
         "axes=(1, 2)": curve(axes=(0, 1)),
+        "nothing is turned": lambda model: {0: 0.1, 10: 0.2, 20: 0.3, 30: 0.4, 40: 0.5},
         "return a dictionary": lambda model: 0.9,
         "without brackets": 0.9,
     }
