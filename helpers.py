@@ -18,6 +18,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import affine_transform
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
@@ -102,7 +103,8 @@ def get_own_data(folder):
     for label, name in enumerate(CLASS_NAMES):
         paths = sorted(path for path in (Path(folder) / name).glob("*") if path.suffix.lower() in sources.FILM_TYPES)
         if not paths:
-            raise sources.DataError(f"There are no JPEG or PNG files in {Path(folder).name}/{name}: put films there.")
+            where = Path(folder).resolve().name
+            raise sources.DataError(f"There are no JPEG or PNG files in {where}/{name}: put films there.")
         grey += [sources.read_film(path) for path in paths]
         labels += [label] * len(paths)
     return np.repeat(np.stack(grey)[..., np.newaxis] / np.float32(255), 3, axis=-1), np.array(labels)
@@ -422,6 +424,7 @@ def _plot_epochs(history, quantity, ax):
         label="validation films",
     )
     ax.axvline(best, color="black", linestyle=":", label="best epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=quantity)
     return ax
 

@@ -44,9 +44,10 @@ def field_like_auc(parts, films, labels, fit, validation):
     """The AUC on validation films with all disturbances, after training on films with some."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((64, 64, 3)), *helpers.build_cnn().layers])
-    model.compile(keras.optimizers.RMSprop(1e-3), loss="binary_crossentropy", metrics=["accuracy"])
     copies = [disturbed(films[fit], parts, 1_000_000 * (number + 1)) for number in range(5)]
     six_fold = np.concatenate([films[fit], *copies])
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, EPOCHS * len(six_fold) // 32)
+    model.compile(keras.optimizers.RMSprop(rate), loss="binary_crossentropy", metrics=["accuracy"])
     pair = (disturbed(films[validation], PARTS, 100_000), labels[validation])
     callbacks = helpers.training_callbacks("ablation", EPOCHS)
     six_labels = np.tile(labels[fit], 6)
