@@ -178,6 +178,12 @@ def test_times_of_all_notebooks_are_stored():
     assert set(times) == {path.stem for path in opening.find_notebooks()}
 
 
+def test_every_notebook_needs_less_than_4_gib():
+    peaks = json.loads((PROJECT / "results" / "memory.json").read_text(encoding="utf-8"))
+    assert set(peaks) == {path.stem for path in opening.find_notebooks()}
+    assert all(0.1 < peak < 4 for peak in peaks.values())
+
+
 @pytest.fixture
 def small_project(tmp_path, monkeypatch):
     """A project with one small notebook, which prints the answer, and no results."""

@@ -1,7 +1,8 @@
 """Execute the notebooks in order, then the solutions of their exercises.
 
 python tools/run.py            into build/notebooks, and print the results; for readers
-python tools/run.py --refresh  stores outputs and times in the project itself; for maintainers, on the real X-rays
+python tools/run.py --refresh  stores outputs, times and peaks of memory (GiB) in the project itself; for maintainers on
+                               Linux, on the real X-rays
 """
 
 import argparse
@@ -22,13 +23,20 @@ NOTEBOOKS = PROJECT / "notebooks"
 BUILD = PROJECT / "build" / "notebooks"
 OWN_RESULTS = PROJECT / "results" / "own"
 TIMES = PROJECT / "results" / "times.json"
+MEMORY = PROJECT / "results" / "memory.json"
+PRINT_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # in KiB on Linux
 LONGEST_CELL = 3600  # seconds
 
 
-def execute(path):
-    """The notebook with fresh outputs, and the seconds it took. Leaves out what only a live page can show."""
+def execute(path, last_line=None):
+    """The notebook with fresh outputs, the seconds it took, and what last_line, code to run after the last cell, printed.
+
+    Leaves out of the notebook what only a live page can show.
+    """
     notebook = nbformat.read(path, as_version=4)
     set_opening(notebook, path.relative_to(NOTEBOOKS).as_posix())
+    if last_line:
+        notebook.cells.append(nbformat.v4.new_code_cell(last_line))
     start = time.perf_counter()
     client = NotebookClient(
         notebook,
@@ -40,6 +48,8 @@ def execute(path):
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
+    seconds = time.perf_counter() - start
+    printed = notebook.cells.pop().outputs[0].text if last_line else None
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
@@ -47,7 +57,7 @@ def execute(path):
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
-    return notebook, time.perf_counter() - start
+    return notebook, seconds, printed
 
 
 def write_whole(notebook, path):
@@ -96,6 +106,7 @@ def main():
     paths = find_notebooks(NOTEBOOKS)
     target = NOTEBOOKS if refresh else BUILD
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
+    peaks = {}
     expected = sum(times.get(path.stem, 0) for path in paths)
     minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
     folder = target.relative_to(PROJECT)
@@ -103,14 +114,16 @@ def main():
     for number, path in enumerate(paths, start=1):
         print(f"{number}/{len(paths)}  {path.stem} ...", end=" ", flush=True)
         try:
-            notebook, seconds = execute(path)
+            notebook, seconds, peak = execute(path, PRINT_PEAK if refresh else None)
         except (CellExecutionError, DeadKernelError, TimeoutError) as error:
             sys.exit(f"failed.\n{explain(error)}")
         print(f"{seconds:.0f} s", flush=True)
         write_whole(notebook, target / path.relative_to(NOTEBOOKS))
         times[path.stem] = round(seconds, 1)
+        peaks[path.stem] = peak and round(int(peak) / 2**20, 2)
     if refresh:
-        TIMES.write_text(json.dumps(times, indent=2) + "\n", encoding="utf-8")
+        helpers.write_whole(TIMES, json.dumps(times, indent=2) + "\n")
+        helpers.write_whole(MEMORY, json.dumps(peaks, indent=2) + "\n")
     print_results(helpers.results_name(), helpers.SEED)
     print(f"\nThe executed notebooks are in {folder}")
 

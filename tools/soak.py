@@ -55,7 +55,7 @@ def run_once(paths):
     """A line for each notebook whose checked outputs are not the stored ones."""
     faults = []
     for path in paths:
-        notebook, seconds = execute(path)
+        notebook, seconds, _ = execute(path)
         print(f"  {path.stem}: {seconds:.0f} s", flush=True)
         if checked_outputs(notebook) != checked_outputs(nbformat.read(path, as_version=4)):
             faults.append(f"{path.stem}: a checked output is not the stored one")
