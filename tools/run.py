@@ -29,7 +29,7 @@ LONGEST_CELL = 3600  # seconds
 
 
 def execute(path, last_line=None):
-    """The notebook with fresh outputs, the seconds it took, and what last_line printed, code to run after its last cell.
+    """The notebook with fresh outputs, the seconds it took, and what last_line, code to run after the last cell, gave.
 
     Leaves out of the notebook what only a live page can show.
     """
