@@ -2,6 +2,7 @@
 # make test      style, unit tests, and every notebook against its stored outputs
 # make test-slow the tests that take more than about 3 seconds each: real waits, killed processes, a thousand damaged files
 # make test-real the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
+# make test-colab the notebooks with the packages that Colab has installed; needs Python 3.13: make test-colab COLAB_PYTHON=...
 # make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
 # make soak      the whole series ten times in a row: same outputs, no growth, nothing left behind (hours)
 # make lock      write requirements.lock anew after a change of requirements.txt
@@ -11,10 +12,11 @@
 # PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the films (see data/README.md)
 
 PYTHON ?= python3
+COLAB_PYTHON ?= python3.13
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-slow test-real refresh soak lock slides site check-site clean
+.PHONY: run test test-slow test-real test-colab refresh soak lock slides site check-site clean
 
 run: .venv/ready
 	@$(BIN)/python tools/run.py
@@ -34,6 +36,17 @@ test-slow: .venv/ready
 
 test-real: .venv/ready
 	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks
+
+test-colab: export QUICK := 1
+test-colab: export PNEUMONIA_DATA := phantoms
+test-colab: build/colab-venv/ready
+	build/colab-venv/bin/python -m pytest --nbval --nbval-current-env notebooks
+
+build/colab-venv/ready: tests/colab-requirements.txt
+	@echo "Making build/colab-venv with the packages of $<; this takes a few minutes, once."
+	@$(COLAB_PYTHON) -m venv build/colab-venv
+	@build/colab-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 slides: build/docs-venv/ready build/npm/ready
 	@build/docs-venv/bin/python tools/slides.py
