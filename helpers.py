@@ -10,6 +10,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import socket
 import sys
 from importlib.metadata import version
@@ -485,6 +486,7 @@ def training_callbacks(name, epochs):
     weights = weights_path(name)
     weights.parent.mkdir(parents=True, exist_ok=True)
     backup = weights.with_suffix(".backup")
+    drop_damaged_backup(backup)
     lowest = backup / "lowest_loss.txt"  # of the epochs before an interruption; Keras' backup does not hold it
     best = keras.callbacks.ModelCheckpoint(
         weights,
@@ -503,6 +505,18 @@ def training_callbacks(name, epochs):
         print(f"epoch {epoch + 1}/{epochs}: {', '.join(words)}", flush=True)
 
     return [keras.callbacks.BackupAndRestore(backup), best, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)]
+
+
+def drop_damaged_backup(backup):
+    """Remove the folder of a backup that was left half-written; the training then starts at its first epoch."""
+    import h5py
+
+    try:
+        if backup.exists():
+            json.loads((backup / "training_metadata.json").read_text())
+            h5py.File(backup / "latest.weights.h5").close()
+    except (OSError, ValueError):
+        shutil.rmtree(backup)
 
 
 def weights_path(name):

@@ -376,6 +376,21 @@ def test_a_training_interrupted_in_its_first_epoch_starts_anew(capsys):
     assert weight(model) == 3
 
 
+@pytest.mark.parametrize("name", ["latest.weights.h5", "training_metadata.json"])
+@pytest.mark.parametrize("left", [0, 0.6, None])
+def test_a_training_killed_while_its_backup_was_written_starts_anew(name, left, capsys):
+    train([3, 2, 1], stop=2)
+    path = helpers.weights_path("small").with_suffix(".backup") / name
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: int(left * path.stat().st_size)])
+    printed_epochs(capsys)
+    model, _ = train([3, 2, 1])
+    assert printed_epochs(capsys) == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert weight(model) == 1
+
+
 OTHERS = ["name", "seed", "quick", "films"]
 
 
