@@ -15,7 +15,7 @@ from results_table import MODELS
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / "docs" / "results.png"
 # colour-blind-safe, and told apart by shape as well
-STYLES = {"validation": ("#56b4e9", "o"), "test": ("#de8f05", "s"), "field": ("#029e73", "^")}
+STYLES = {"validation": ("#56b4e9", "o"), "test": ("#de8f05", "s"), "field": ("#73a659", "^")}
 
 
 def figures():
