@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import logging
 import os
 import platform
 import shutil
@@ -434,7 +435,8 @@ def _plot_epochs(history, quantity, ax):
 
 
 def import_keras():
-    """Import Keras without the page of greetings that TensorFlow writes about the processor. Returns the module."""
+    """Import Keras without TensorFlow's page of greetings and its hints about speed. Returns the module."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
