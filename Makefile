@@ -1,5 +1,5 @@
-# make run       execute every notebook into build/notebooks
-# make test      style, unit tests, and every notebook against its stored outputs
+# make run       execute the notebooks into build/notebooks
+# make test      style, unit tests, and every notebook and solution against its stored outputs
 # make test-slow the tests that take more than about 3 seconds each: real waits, killed processes, a thousand damaged files
 # make test-real the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
 # make test-colab the notebooks with the packages that Colab has installed; needs Python 3.13: make test-colab COLAB_PYTHON=...

@@ -397,32 +397,32 @@ PROBABILITIES = pd.Series([0.0001, 0.003, 0.2, 0.4999, 0.5, 0.7, 0.98, 0.9999])
 
 
 @pytest.fixture
-def cooled():
-    return run_cells(cell_with("def cooled(")).cooled
+def softened():
+    return run_cells(cell_with("def softened("), np=np).softened
 
 
-def test_the_temperature_1_changes_nothing(cooled):
-    assert cooled(PROBABILITIES, 1).to_numpy() == pytest.approx(PROBABILITIES.to_numpy(), rel=1e-9)
+def test_the_temperature_1_changes_nothing(softened):
+    assert softened(PROBABILITIES, 1).to_numpy() == pytest.approx(PROBABILITIES.to_numpy(), rel=1e-9)
 
 
 @pytest.mark.parametrize("temperature", [1.5, 4, 10])
-def test_a_temperature_above_1_pulls_towards_one_half(temperature, cooled):
-    cool, distance = cooled(PROBABILITIES, temperature), (PROBABILITIES - 0.5).abs()
+def test_a_temperature_above_1_pulls_towards_one_half(temperature, softened):
+    soft, distance = softened(PROBABILITIES, temperature), (PROBABILITIES - 0.5).abs()
     certain = distance > 0
-    assert ((cool - 0.5).abs()[certain] < distance[certain]).all() and cool[4] == 0.5
-    assert ((cool > 0.5) == (PROBABILITIES > 0.5)).all()
-    log_odds = np.log(cool / (1 - cool)) * temperature
+    assert ((soft - 0.5).abs()[certain] < distance[certain]).all() and soft[4] == 0.5
+    assert ((soft > 0.5) == (PROBABILITIES > 0.5)).all()
+    log_odds = np.log(soft / (1 - soft)) * temperature
     assert log_odds.to_numpy() == pytest.approx(np.log(PROBABILITIES / (1 - PROBABILITIES)).to_numpy(), abs=1e-9)
 
 
 @pytest.mark.parametrize("temperature", [0.2, 1, 3, 10])
-def test_the_temperature_keeps_the_order(temperature, cooled):
-    assert (np.diff(cooled(PROBABILITIES, temperature)) > 0).all()
+def test_the_temperature_keeps_the_order(temperature, softened):
+    assert (np.diff(softened(PROBABILITIES, temperature)) > 0).all()
 
 
-def test_probabilities_of_0_and_1_can_be_cooled(cooled):
-    cool = cooled(pd.Series([0.0, 1.0]), 2)
-    assert np.isfinite(cool).all() and 0 < cool[0] < 0.02 and cool[0] == pytest.approx(1 - cool[1])
+def test_probabilities_of_0_and_1_can_be_softened(softened):
+    soft = softened(pd.Series([0.0, 1.0]), 2)
+    assert np.isfinite(soft).all() and 0 < soft[0] < 0.02 and soft[0] == pytest.approx(1 - soft[1])
 
 
 def test_the_temperature_chosen_undoes_what_made_a_model_too_sure():
@@ -430,8 +430,8 @@ def test_the_temperature_chosen_undoes_what_made_a_model_too_sure():
     truth = rng.uniform(0.05, 0.95, 4000)
     labels = pd.Series((rng.random(4000) < truth).astype(int))
     too_sure = pd.Series(1 / (1 + ((1 - truth) / truth) ** 2))
-    names = {"validation": pd.DataFrame({"label": labels, "vgg16": too_sure}), "best": "vgg16"}
-    found = run_cells(cell_with("def cooled("), cell_with("def validation_loss("), **names)
+    names = {"validation": pd.DataFrame({"label": labels, "vgg16": too_sure}), "last": "vgg16", "np": np}
+    found = run_cells(cell_with("def softened("), cell_with("def validation_loss("), **names)
     assert found.temperature == pytest.approx(2, abs=0.15)
 
 

@@ -1,8 +1,8 @@
-"""Execute the notebooks in order, then the solutions of their exercises.
+"""Execute the notebooks in order.
 
 python tools/run.py            into build/notebooks, and print the results; for readers
-python tools/run.py --refresh  stores outputs, times and peaks of memory (GiB) in the project itself; for maintainers on
-                               Linux, on the real X-rays
+python tools/run.py --refresh  the solutions, too, and stores outputs, times and peaks of memory (GiB) in the project itself;
+                               for maintainers on Linux, on the real X-rays
 """
 
 import argparse
@@ -103,7 +103,7 @@ def main():
     except helpers.sources.DataError as error:
         sys.exit(str(error))
 
-    paths = find_notebooks(NOTEBOOKS)
+    paths = find_notebooks(NOTEBOOKS) if refresh else sorted(NOTEBOOKS.glob("*.ipynb"))
     target = NOTEBOOKS if refresh else BUILD
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
     peaks = {}
