@@ -1,7 +1,7 @@
 """Execute the notebooks in order.
 
 python tools/run.py            into build/notebooks, and print the results; for readers
-python tools/run.py --refresh  the solutions, too, and stores outputs, times and peaks of memory (GiB) in the project itself;
+python tools/run.py --refresh  the solutions, too; stores outputs, times and peaks of memory (GiB) in the project;
                                for maintainers on Linux, on the real X-rays
 """
 
