@@ -8,7 +8,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import logging
 import os
 import platform
 import shutil
@@ -436,16 +435,17 @@ def _plot_epochs(history, quantity, ax):
 
 def import_keras():
     """Import Keras without TensorFlow's page of greetings and its hints about speed. Returns the module."""
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         import keras
+        import tensorflow as tf
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
         os.close(nowhere)
+    tf.get_logger().setLevel("ERROR")
     return keras
 
 
