@@ -232,7 +232,7 @@ def test_run_ends_with_the_table_of_results(small_project, monkeypatch, capsys):
 def test_run_says_in_a_sentence_which_notebook_failed(small_project, monkeypatch, capsys):
     folder = small_project("raise ValueError('no films here')")
     monkeypatch.setattr(sys, "argv", ["run.py"])
-    with pytest.raises(SystemExit, match="ValueError: no films here"):
+    with pytest.raises(SystemExit, match="ValueError: no films here\nThe cell begins with: raise ValueError"):
         run.main()
     assert "01_small" in capsys.readouterr().out
     assert not (folder / "build").exists()

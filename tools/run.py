@@ -69,9 +69,10 @@ def write_whole(notebook, path):
 
 
 def explain(error):
-    """One or two lines about a notebook that failed."""
+    """One or two lines about why a notebook failed, and where."""
     if isinstance(error, CellExecutionError):
-        return f"{error.ename}: {error.evalue}"
+        first_line = str(error).split("------------------")[1].strip().splitlines()[0]
+        return f"{error.ename}: {error.evalue}\nThe cell begins with: {first_line}"
     return f"{type(error).__name__}: {error}"
 
 
