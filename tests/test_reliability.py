@@ -939,7 +939,7 @@ def test_the_long_run_sees_another_output_a_new_file_and_a_grown_cache(tmp_path,
     path = folder / "01_small.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell("1", "one\n"), cell("2", "0.1 s\n", soak.UNCHECKED)]), path)
     again = [cell("1", "one\n"), cell("2", "0.2 s\n", soak.UNCHECKED)]
-    monkeypatch.setattr(soak, "execute", lambda path: (nbformat.v4.new_notebook(cells=again), 1))
+    monkeypatch.setattr(soak, "execute", lambda path: (nbformat.v4.new_notebook(cells=again), 1, None))
     assert soak.run_once([path]) == []
     again[0] = cell("1", "two\n")
     assert soak.run_once([path]) == ["01_small: a checked output is not the stored one"]
