@@ -95,7 +95,7 @@ def test_there_are_three_checks_for_each_notebook():
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS))
-def test_nothing_and_nonsense_get_a_sentence(name, verdict):
+def test_nothing_and_nonsense_get_a_sentence(name, verdict, data):  # data: the bar of preparing films comes before
     check = CHECKS[name]
     count = len(inspect.signature(check).parameters)
     assert verdict(check, *[None] * count).startswith("not answered yet. ")
