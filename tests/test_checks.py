@@ -443,7 +443,7 @@ def test_4_3(right, refused):
 def answers(monkeypatch):
     """The last model's stored answers to test films: (labels, probabilities, patients).
 
-    It is the CNN here. VGG16 errs so seldom on simulated films that right and wrong answers would lie too close together.
+    It is the CNN here: VGG16 errs so seldom on simulated films that right and wrong answers lie too close together.
     """
     stored = helpers.load_predictions
     monkeypatch.setattr(helpers, "load_predictions", lambda split: stored(split)[["index", "label", "cnn"]])
