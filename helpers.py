@@ -88,10 +88,14 @@ def _get_split(split, flatten):
     grey = sources.load_films()[rows["index"]] / np.float32(255)
     if split == "field":
         grey = np.stack([disturb(film, seed) for film, seed in zip(grey, rows["index"], strict=True)])
-    films = np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    films = _in_colour(grey)
     if flatten:
         films = films.reshape(len(films), -1)
     return films, rows["class"].to_numpy()
+
+
+def _in_colour(grey):
+    return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
 def get_own_data(folder):
@@ -108,7 +112,7 @@ def get_own_data(folder):
             raise sources.DataError(f"There are no JPEG or PNG files in {where}/{name}: put films there.")
         grey += [sources.read_film(path) for path in paths]
         labels += [label] * len(paths)
-    return np.repeat(np.stack(grey)[..., np.newaxis] / np.float32(255), 3, axis=-1), np.array(labels)
+    return _in_colour(np.stack(grey) / np.float32(255)), np.array(labels)
 
 
 def disturb(film, seed):
@@ -150,7 +154,7 @@ def draw_phantoms(metadata):
     """
     with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for a few seconds would only disturb
         grey, masks = sources.phantoms.draw_films(metadata), sources.phantoms.draw_masks(metadata)
-    return np.repeat(grey[..., np.newaxis] / np.float32(255), 3, axis=-1), masks
+    return _in_colour(grey / np.float32(255)), masks
 
 
 def split_by_patient(metadata):

@@ -311,7 +311,8 @@ def check_2_2(curve):
         if must_be_share(curve[size]):
             return must_be_share(curve[size])
     fitted = {n: KNeighborsClassifier(10).fit(rows[: int(n)], fit_labels[: int(n)]) for n in sizes}
-    if all(abs(model.score(grey_rows(films), labels) - curve[n]) < 0.006 for n, model in fitted.items()):
+    wrong = [n for n, model in fitted.items() if abs(model.score(grey_rows(films), labels) - curve[n]) >= 0.006]
+    if not wrong:
         return RIGHT + f"From {sizes[0]:g} to {sizes[-1]:g} films: {curve[sizes[-1]] - curve[sizes[0]]:+.3f}."
     on_fit = [model.score(rows[: int(n)], fit_labels[: int(n)]) for n, model in fitted.items()]
     if np.allclose(on_fit, [curve[n] for n in sizes], atol=0.006):
@@ -320,8 +321,8 @@ def check_2_2(curve):
     on_test = [model.score(grey_rows(test_films), test_labels) for model in fitted.values()]
     if np.allclose(on_test, [curve[n] for n in sizes], atol=0.006):
         return NOT_YET + "You used the test films: they are only for the exam. Score the validation films."
-    wrong = next(n for n, m in fitted.items() if abs(m.score(grey_rows(films), labels) - curve[n]) >= 0.006)
-    return NOT_YET + f"Look at {wrong:g} films: fit the first {wrong:g} fit films with k = 10, score validation films."
+    n = wrong[0]
+    return NOT_YET + f"Look at {n:g} films: fit the first {n:g} fit films with k = 10, score validation films."
 
 
 @checker
@@ -599,9 +600,9 @@ def check_5_1(prevalence):
     if must_be_share(number):
         return must_be_share(number)
 
-    def break_even(split, threshold=0.5):
+    def break_even(split):
         films = helpers.load_predictions(split)
-        scores = helpers.score(films["label"], films[last_model(films)], threshold)
+        scores = helpers.score(films["label"], films[last_model(films)])
         false_alarms = 1 - scores["specificity"]
         return false_alarms / (scores["sensitivity"] + false_alarms), scores
 
@@ -700,6 +701,9 @@ def check_5_3(shortcut):
 # --- notebook 6 -----------------------------------------------------------------------------------------------------
 
 
+POWERS = {"darker": 1.6, "brighter": 0.6}
+
+
 @checker
 def check_6_1(accuracies, model):
     """accuracies: {"darker": number, "brighter": number} of the model on validation films ** 1.6 and ** 0.6."""
@@ -710,7 +714,7 @@ def check_6_1(accuracies, model):
         if must_be_share(value):
             return must_be_share(value)
     _, _, films, labels = fit_and_validation()
-    true = {"darker": accuracy(model, films**1.6, labels), "brighter": accuracy(model, films**0.6, labels)}
+    true = {name: accuracy(model, films**power, labels) for name, power in POWERS.items()}
 
     def equals(expected):
         return all(abs(given[name] - expected[name]) < 0.004 for name in given)
@@ -732,9 +736,6 @@ def check_6_1(accuracies, model):
         return NOT_YET + "You used the test films: they had their exam. Take the validation films, films[held_out]."
     wrong = next(name for name in given if abs(given[name] - true[name]) >= 0.004)
     return NOT_YET + f"Look at the {wrong} films: accuracy of cnn on films[held_out] ** {POWERS[wrong]}, threshold 0.5."
-
-
-POWERS = {"darker": 1.6, "brighter": 0.6}
 
 
 @checker

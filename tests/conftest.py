@@ -14,13 +14,29 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), *(str(PROJECT / folder) for folder in ("data", "notebooks", "tools"))]
 matplotlib.use("Agg")
 
-import sources  # noqa: E402  (it lies in data/, which Python finds only now)
+import helpers  # noqa: E402  (Python finds it only now)
+import sources  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def simulated_films(monkeypatch):
     """Unless a test says otherwise it runs on phantoms, whatever the environment holds."""
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
+
+
+@pytest.fixture
+def own_project(monkeypatch, tmp_path):
+    """Results and weights lie in a folder of the test's own; the seed is 0 and no run is quick."""
+    import keras
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(helpers, "PROJECT", tmp_path)
+    monkeypatch.setattr(helpers, "OWN_RESULTS", tmp_path / "results" / "own")
+    monkeypatch.setattr(helpers, "SEED", 0)
+    monkeypatch.setattr(helpers, "QUICK", False)
+    yield tmp_path
+    plt.close("all")
+    keras.mixed_precision.set_global_policy("float32")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import math
 from types import SimpleNamespace
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,16 +17,8 @@ import sources
 
 
 @pytest.fixture(autouse=True)
-def own_project(monkeypatch, tmp_path):
-    """Results lie in a folder of the test's own; the seed is 0 and no run is quick."""
-    monkeypatch.setattr(helpers, "PROJECT", tmp_path)
-    monkeypatch.setattr(helpers, "OWN_RESULTS", tmp_path / "results" / "own")
-    monkeypatch.setattr(helpers, "SEED", 0)
-    monkeypatch.setattr(helpers, "QUICK", False)
+def results_folder(own_project):
     helpers.OWN_RESULTS.mkdir(parents=True)
-    yield tmp_path
-    plt.close("all")
-    keras.mixed_precision.set_global_policy("float32")
 
 
 def cell_with(text):

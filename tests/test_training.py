@@ -21,17 +21,7 @@ from conftest import check_sentence
 import helpers
 import sources
 
-
-@pytest.fixture(autouse=True)
-def own_project(monkeypatch, tmp_path):
-    """Results and weights lie in a folder of the test's own; the seed is 0 and no run is quick."""
-    monkeypatch.setattr(helpers, "PROJECT", tmp_path)
-    monkeypatch.setattr(helpers, "OWN_RESULTS", tmp_path / "results" / "own")
-    monkeypatch.setattr(helpers, "SEED", 0)
-    monkeypatch.setattr(helpers, "QUICK", False)
-    yield tmp_path
-    plt.close("all")
-    keras.mixed_precision.set_global_policy("float32")
+pytestmark = pytest.mark.usefixtures("own_project")
 
 
 # --- scores and results -----------------------------------------------------------------------------------------------

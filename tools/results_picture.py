@@ -4,13 +4,12 @@ The figures drawn are kept in the picture's file, so that a test can tell whethe
 """
 
 import json
-import statistics
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from results_table import MODELS
+from results_table import MODELS, median, scores_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / "docs" / "results.png"
@@ -19,16 +18,9 @@ STYLES = {"validation": ("#56b4e9", "o"), "test": ("#de8f05", "s"), "field": ("#
 
 
 def figures():
-    """{model: {split: accuracy}} on the real films, median of the seeds, as far as measured."""
-    results = json.loads((PROJECT / "results" / "kermany.json").read_text(encoding="utf-8"))
-    accuracies = {}
-    for result in results:
-        accuracies.setdefault(result["model"], {}).setdefault(result["split"], []).append(result["accuracy"])
-    return {
-        model: {split: round(statistics.median(values), 3) for split, values in accuracies[model].items()}
-        for model in MODELS
-        if model in accuracies
-    }
+    """{model: {split: accuracy}} on the real films, median of the seeds."""
+    real = scores_of("kermany")
+    return {model: {split: round(median(real, model, split, "accuracy"), 3) for split in STYLES} for model in MODELS}
 
 
 def drawn_figures():
@@ -43,9 +35,8 @@ def draw(accuracies):
     for place, of_model in enumerate(accuracies.values()):
         ax.plot([min(of_model.values()), max(of_model.values())], [place, place], color="lightgray", zorder=0)
     for split, (color, marker) in STYLES.items():
-        points = [(of_model[split], place) for place, of_model in enumerate(accuracies.values()) if split in of_model]
-        if points:
-            ax.plot(*zip(*points, strict=True), marker, color=color, markersize=9, label=split)
+        values = [of_model[split] for of_model in accuracies.values()]
+        ax.plot(values, range(len(names)), marker, color=color, markersize=9, label=split)
     ax.axvline(0.5, color="gray", linestyle="--", linewidth=1, label="guessing")
     ax.set_yticks(range(len(names)), names)
     ax.margins(y=0.12)

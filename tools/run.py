@@ -120,8 +120,8 @@ def main():
             sys.exit(f"failed.\n{explain(error)}")
         print(f"{seconds:.0f} s", flush=True)
         write_whole(notebook, target / path.relative_to(NOTEBOOKS))
-        times[path.stem] = round(seconds, 1)
-        peaks[path.stem] = peak and round(int(peak) / 2**20, 2)
+        if refresh:
+            times[path.stem], peaks[path.stem] = round(seconds, 1), round(int(peak) / 2**20, 2)
     if refresh:
         helpers.write_whole(TIMES, json.dumps(times, indent=2) + "\n")
         helpers.write_whole(MEMORY, json.dumps(peaks, indent=2) + "\n")
