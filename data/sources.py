@@ -9,6 +9,7 @@ import importlib.util
 import os
 import queue
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -57,6 +58,10 @@ DOWNLOADS = {
         "https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/f12eaf6d-6023-432f-acc9-80c9d7393433"
         "/file_downloaded",
         "sha256:13efc055629733dbab07877f8b3c9f81097840dbcdaa326a8542322c2281ce36",
+    ),
+    "pneumoniamnist_28.npz": (
+        "https://zenodo.org/records/10519652/files/pneumoniamnist.npz?download=1",
+        "md5:28209eda62fecd6e6a2d98b1501bb15f",
     ),
     "pneumoniamnist_64.npz": (
         "https://zenodo.org/records/10519652/files/pneumoniamnist_64.npz?download=1",
@@ -338,19 +343,19 @@ def download_kermany():
     return find_films(zipfile.Path(download("kermany.zip")))
 
 
-def open_medmnist():
-    """The arrays of PneumoniaMNIST, 64 px: {split}_images uint8 (n, 64, 64) and {split}_labels (n, 1)."""
-    path = download("pneumoniamnist_64.npz")
+def open_medmnist(size=SIZE, splits=("train", "test")):
+    """The arrays of PneumoniaMNIST: {split}_images uint8 (n, size, size) and {split}_labels (n, 1); size: 28 or 64."""
+    path = download(f"pneumoniamnist_{size}.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
-            names = ("train_images", "train_labels", "test_images", "test_labels")
+            names = [f"{split}_{what}" for split in splits for what in ("images", "labels")]
             arrays = {name: np.asarray(file[name]) for name in names}  # what is no array comes as bytes
     except Exception as error:  # as with pictures, a damaged file can raise nearly anything
         raise useless(path, f"no archive of the arrays expected, {one_line(error)}") from error
-    for split in ("train", "test"):
+    for split in splits:
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
         count = len(images) if images.ndim else 0
-        sound = images.shape == (count, SIZE, SIZE) and images.dtype == np.uint8 and labels.shape == (count, 1)
+        sound = images.shape == (count, size, size) and images.dtype == np.uint8 and labels.shape == (count, 1)
         if not sound or not np.isin(labels, (0, 1)).all():
             raise useless(path, f"its {split} films {images.dtype} {images.shape} or their labels are wrong")
     return arrays
@@ -455,10 +460,10 @@ def pin(path):
 
 def clear_remains(folder):
     """Delete what a killed process left half-written in a folder of the cache."""
-    for file in folder.glob("tmp*"):  # so Python names temporary files
+    for file in folder.glob("tmp*"):  # so Python names temporary files and folders
         try:
             if time.time() - file.stat().st_mtime > REMAINS_AGE:  # a younger one may still be growing
-                file.unlink()
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
         except OSError:
             pass  # another process was faster
 

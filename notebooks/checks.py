@@ -152,6 +152,29 @@ def call_with_films(function, films):
     return answer, None
 
 
+def change_films(function, films, unlike):
+    """(films changed by a student's function, what is wrong); unlike: what to say where they are not the same films."""
+    changed, fault = call_with_films(function, films)
+    if fault:
+        return None, fault
+    if changed.shape != films.shape:
+        return None, NOT_YET + f"Films of shape {films.shape} went in, {changed.shape} came out. Keep the shape."
+    if changed.min() < -1e-3 or changed.max() > 1.001:
+        return None, NOT_YET + "Grey values leave the range from 0 to 1: end with np.clip(..., 0, 1)."
+    if np.abs(changed - films).mean() < 1e-4:
+        return None, "not answered yet. Your function gives the films back as they were."
+    if np.mean([likeness(a, b) for a, b in zip(changed, films, strict=True)]) < 0.2:
+        return None, NOT_YET + unlike
+    return changed, None
+
+
+def likeness(one, other):
+    """The correlation of two pictures, 0 where one is even."""
+    if min(np.std(one), np.std(other)) < 1e-6:
+        return 0.0
+    return float(np.corrcoef(np.ravel(one), np.ravel(other))[0, 1])
+
+
 def depends_on_other_films(function, films, answer):
     """True where a film gets another answer when fewer films stand beside it."""
     alone = as_array(function(films[:2].copy()))
@@ -578,13 +601,6 @@ def check_4_3(augmentation, auc_without, auc_with):
     return RIGHT + f"AUC on validation films: {with_it - without:+.3f} with your augmentation.{heart}"
 
 
-def likeness(one, other):
-    """The correlation of two pictures, 0 where one is even."""
-    if min(np.std(one), np.std(other)) < 1e-6:
-        return 0.0
-    return float(np.corrcoef(np.ravel(one), np.ravel(other))[0, 1])
-
-
 # --- notebook 5 -----------------------------------------------------------------------------------------------------
 
 
@@ -780,17 +796,78 @@ def check_6_2(accuracy_by_angle, model):
 def check_6_3(disturbance, model):
     """disturbance: a function from films (N, 64, 64, 3) in [0, 1] to disturbed films of the same shape and range."""
     _, _, films, labels = fit_and_validation()
-    disturbed, fault = call_with_films(disturbance, films)
+    unreadable = "Nobody could read these films any more: disturb them less. Look at some with plot_films."
+    disturbed, fault = change_films(disturbance, films, unreadable)
     if fault:
         return fault
-    if disturbed.shape != films.shape:
-        return NOT_YET + f"Films of shape {films.shape} went in, {disturbed.shape} came out. Keep the shape."
-    if disturbed.min() < -1e-3 or disturbed.max() > 1.001:
-        return NOT_YET + "Grey values leave the range from 0 to 1: end with np.clip(..., 0, 1)."
-    if np.abs(disturbed - films).mean() < 1e-4:
-        return "not answered yet. Your function gives the films back as they were."
-    if np.mean([likeness(a, b) for a, b in zip(disturbed, films, strict=True)]) < 0.2:
-        return NOT_YET + "Nobody could read these films any more: disturb them less. Look at some with plot_films."
     before, after = accuracy(model, films, labels), accuracy(model, disturbed.astype("float32"), labels)
     withstands = "withstands" if after > before - 0.03 else "does not withstand"
     return RIGHT + f"Accuracy on validation films: {before:.3f} before, {after:.3f} after. The network {withstands} it."
+
+
+# --- notebook 7 -----------------------------------------------------------------------------------------------------
+
+
+@checker
+def check_7_1(everyone_ill, films):
+    """everyone_ill: {"accuracy": number, "balanced accuracy": number} of a network that calls all of the films ill."""
+    given = {name: as_number(dict(everyone_ill)[name]) for name in ("accuracy", "balanced accuracy")}
+    for value in given.values():
+        if must_be_share(value):
+            return must_be_share(value)
+    share_ill = float(films["class"].mean())
+
+    def is_near(name, value):
+        return abs(given[name] - value) < 0.004
+
+    if is_near("accuracy", share_ill) and is_near("balanced accuracy", 0.5):
+        return RIGHT + f"Accuracy {share_ill:.3f} without having looked at a film, and a balanced accuracy of one half."
+    if is_near("balanced accuracy", share_ill) and is_near("accuracy", 0.5):
+        return NOT_YET + "You have exchanged the two."
+    if is_near("accuracy", 1 - share_ill) and abs(share_ill - 0.5) > 0.004:
+        return NOT_YET + "That is the accuracy of a network that calls every film healthy."
+    if not is_near("accuracy", share_ill):
+        return NOT_YET + "Look at the accuracy: which share of these films is ill? It is right about those."
+    return NOT_YET + "Look at the balanced accuracy: it finds which share of the ill, which of the healthy? The mean."
+
+
+@checker
+def check_7_2(gigabytes, films, size):
+    """gigabytes: {"float32, three colours": number, "one byte, grey": number} for all films with size x size pixels."""
+    names = ("float32, three colours", "one byte, grey")
+    given = {name: as_number(dict(gigabytes)[name]) for name in names}
+    if None in given.values():
+        return NOT_YET + "Two numbers are expected, in gigabytes."
+    pixels = len(films) * size**2
+    true = {names[0]: pixels * 3 * 4 / 1e9, names[1]: pixels / 1e9}
+
+    def times(factor):
+        """True where both are the true numbers times the factor, also with gigabytes of 2**30 bytes."""
+        units = (1, 1e9 / 2**30)
+        return any(all(abs(given[n] / (true[n] * factor * unit) - 1) < 0.02 for n in names) for unit in units)
+
+    if times(1):
+        return RIGHT + f"{true[names[0]]:.2f} GB against {true[names[1]]:.2f} GB: twelve times as much."
+    if times(1e3) or times(1e9):
+        return NOT_YET + "That is too large by a power of ten: a gigabyte has 1,000,000,000 bytes."
+    if times(32 / len(films)):
+        return NOT_YET + "That is one batch. How much do all films need?"
+    for factor, words in [(1 / 3, "three colours"), (1 / 4, "four bytes in a float32"), (1 / 12, "both factors")]:
+        if abs(given[names[0]] / (true[names[0]] * factor) - 1) < 0.02:
+            return NOT_YET + f"Look at float32, three colours: you forgot {words}."
+    wrong = next(name for name in names if abs(given[name] / true[name] - 1) > 0.02)
+    return NOT_YET + f"Look at {wrong}: films times pixels times bytes of a pixel, divided by 1e9."
+
+
+@checker
+def check_7_3(view, model, films):
+    """view: a function from pictures (N, size, size, 3) in [0, 1] to another view of each, of that shape and range."""
+    some = films.sample(min(len(films), 96), random_state=0)
+    pictures = np.concatenate([batch.numpy() for batch, _ in helpers.stream_films(some, model.input_shape[1])])
+    other = "This shows something else: a view must still be the same film. Look at some with plot_films."
+    seen, fault = change_films(view, pictures, other)
+    if fault:
+        return fault
+    looks = [model.predict(views, verbose=0) for views in (pictures, seen.astype("float32"))]
+    one, both = (helpers.score(some["class"], p)["auc"] for p in (looks[0], np.mean(looks, axis=0)))
+    return RIGHT + f"AUC on {len(some)} validation films: {one:.3f} with one look, {both:.3f} with the mean of both."

@@ -57,6 +57,7 @@ def cache(monkeypatch, tmp_path):
     yield folder
     whole = re.compile(
         r"(phantoms|kermany)-[0-9a-f]{16}-[0-9a-f]{16}\.npy|downloads/(" + "|".join(nowhere) + r")(\.sha256)?"
+        r"|(phantoms_\d+-[0-9a-f]{16}|pneumoniamnist_\d\d|chest_xray)/.+\.(png|jpeg)"
     )
     assert [name for name in contents(folder) if not whole.fullmatch(name)] == []
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
@@ -638,3 +639,69 @@ def test_6_3(right, refused, verdict, network):
         "without brackets": np.ones((400, 64, 64, 3)),
     }
     refused(checks.check_6_3, {words: (answer, network) for words, answer in wrong.items()})
+
+
+# --- notebook 7 -----------------------------------------------------------------------------------------------------
+
+
+def test_7_1(right, refused):
+    films = pd.DataFrame({"class": [1, 1, 1, 0]})
+
+    def answer(accuracy, balanced):
+        return {"accuracy": accuracy, "balanced accuracy": balanced}, films
+
+    right(checks.check_7_1, *answer(0.75, 0.5))
+    right(checks.check_7_1, {"balanced accuracy": np.float64(0.5), "accuracy": [0.75]}, films)
+    wrong = {
+        "exchanged": answer(0.5, 0.75),
+        "calls every film healthy": answer(0.25, 0.5),
+        "percent": answer(75, 50),
+        "which share of these films is ill": answer(1.0, 0.5),
+        "which of the healthy": answer(0.75, 0.75),
+    }
+    refused(checks.check_7_1, wrong)
+
+
+def test_7_2(right, refused):
+    films = pd.DataFrame({"class": [0, 1] * 1000})
+    large, small = 2000 * 64 * 64 * 12 / 1e9, 2000 * 64 * 64 / 1e9
+
+    def answer(one, other):
+        return {"float32, three colours": one, "one byte, grey": other}, films, 64
+
+    right(checks.check_7_2, *answer(large, small))
+    right(checks.check_7_2, *answer(large * 1e9 / 2**30, small * 1e9 / 2**30))
+    wrong = {
+        "power of ten": answer(large * 1e9, small * 1e9),
+        "one batch": answer(large * 32 / 2000, small * 32 / 2000),
+        "you forgot three colours": answer(large / 3, small),
+        "four bytes": answer(large / 4, small),
+        "Look at one byte, grey": answer(large, small * 2),
+        "Two numbers": answer(large, "much"),
+    }
+    refused(checks.check_7_2, wrong)
+
+
+def test_7_3(right, refused, verdict, network, tmp_path):
+    paths = [str(tmp_path / f"{number}.png") for number in range(20)]
+    films = helpers.get_train_data()[0]
+    for path, film in zip(paths, films, strict=False):
+        plt.imsave(path, film)
+    table = pd.DataFrame({"path": paths, "class": helpers.get_train_data()[1][:20]})
+    network.input_shape = (None, 64, 64, 3)
+
+    def in_place(pictures):
+        pictures *= 0.9
+        return pictures
+
+    assert "one look" in right(checks.check_7_3, lambda pictures: np.roll(pictures, 2, axis=2), network, table)
+    assert verdict(checks.check_7_3, lambda pictures: pictures, network, table).startswith("not answered yet")
+    wrong = {
+        "leave the range": lambda pictures: pictures + 0.5,
+        "work on a copy": in_place,
+        "Keep the shape": lambda pictures: pictures[:, ::2],
+        "shows something else": lambda pictures: 1 - pictures,
+        "end with return": lambda pictures: None,
+        "without brackets": np.ones((20, 64, 64, 3)),
+    }
+    refused(checks.check_7_3, {words: (answer, network, table) for words, answer in wrong.items()})

@@ -94,9 +94,8 @@ def test_patient_of_a_film(filename, patient):
 
 
 def test_a_name_without_a_patient_is_refused(tmp_path):
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(select_images.DataError, match="train/NORMAL/scan.jpeg: no patient number"):
         select_images.patient_of("train/NORMAL/scan.jpeg")
-    assert "train/NORMAL/scan.jpeg: no patient number" in str(stop.value)
 
 
 SPLITS = {"train": ("train", 6), "test": ("test", 3), "field": ("train", 3)}

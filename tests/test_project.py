@@ -167,6 +167,21 @@ def test_a_notebook_quotes_the_measured_changes(results, notebook):
         assert f"| {change} | {auc:.3f} |" in text
 
 
+def test_notebook_7_quotes_the_measured_ingredients():
+    measured = json.loads((PROJECT / "results" / "ingredients.json").read_text(encoding="utf-8"))
+    text = NOTEBOOKS[6].read_text(encoding="utf-8")
+    for name, scores in measured.items():
+        aucs = [f"{scores[kind]['auc']:.3f}" for kind in ("as they are", "disturbed")]
+        assert f"| {name} | {' | '.join(aucs)} |" in text
+
+
+def test_notebook_7_and_readme_quote_the_stored_exam():
+    exam = json.loads((PROJECT / "results" / "further.json").read_text(encoding="utf-8"))["test, all films"]
+    accuracy, auc = (f"{exam[name]:.3f}"[1:] for name in ("accuracy", "auc"))
+    assert f"| {accuracy} | {auc} |" in NOTEBOOKS[6].read_text(encoding="utf-8")
+    assert f"accuracy {accuracy} and AUC {auc} on all 624 films" in README
+
+
 def test_requirements_are_pinned_and_have_a_reason():
     lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     for line in filter(None, lines):
@@ -212,6 +227,19 @@ def test_run_executes_into_build_and_leaves_the_notebook_alone(small_project, mo
     assert executed.cells[2].outputs[0].text == "42\n"
     assert (folder / "notebooks" / "01_small.ipynb").read_bytes() == before
     assert re.search(r"1/1  01_small \.\.\. \d+ s", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "source, texts",
+    [
+        ("for share in (10, 99): print(f'\\r{share} %', end='')\nprint('\\r    \\r', end='')", []),
+        ("print('\\r10 %\\r    \\rdone')", ["done\n"]),
+    ],
+)
+def test_stored_outputs_hold_no_remains_of_a_progress_bar(small_project, source, texts):
+    path = small_project(source) / "notebooks" / "01_small.ipynb"
+    notebook, _, _ = run.execute(path)
+    assert [output.text for output in notebook.cells[2].outputs] == texts
 
 
 def test_run_ends_with_the_table_of_results(small_project, monkeypatch, capsys):

@@ -8,6 +8,7 @@ python tools/run.py --refresh  the solutions, too; stores outputs, times and pea
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -53,6 +54,10 @@ def execute(path, last_line=None):
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            if output.output_type == "stream":
+                output.text = re.sub(r"[^\n]*\r", "", output.text)  # a progress bar draws over itself
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("text") != ""]
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -109,7 +114,8 @@ def main():
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
     peaks = {}
     expected = sum(times.get(path.stem, 0) for path in paths)
-    minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
+    shorter = helpers.QUICK or helpers.are_simulated()  # the times are those of full runs on the real films
+    minutes = f"{'at most ' if shorter else ''}about {max(1, round(expected / 60))} min on two cores"
     folder = target.relative_to(PROJECT)
     print(f"Executing {len(paths)} notebooks into {folder}: {minutes}. Films: {source}", flush=True)
     for number, path in enumerate(paths, start=1):

@@ -1,0 +1,155 @@
+"""All films of the data set as files, for notebook 7, which reads them while it trains.
+
+`list_films` gives a table of paths. Real films stay where they are; simulated films and PneumoniaMNIST, which come as
+arrays, are written as PNG files first.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.model_selection import StratifiedGroupKFold
+
+import phantoms
+import select_images
+import sources
+from select_images import CLASSES
+from sources import DataError
+
+
+def list_films(size):
+    """A DataFrame with one row per film: path, class (0 healthy, 1 pneumonia), split and patient.
+
+    size: pixels along each side in which simulated films are drawn; PneumoniaMNIST is taken with 28 up to that size,
+    else with 64; real films have the size of their files. split: "train", "validation" (one tenth of the patients of
+    the training folder, or PneumoniaMNIST's own) or "test" (all official test films). Training films with the pixels
+    of a test film or of another training film are left out. Raises sources.DataError.
+    """
+    source = sources.choose_source()
+    if source == "medmnist":
+        return medmnist_films(size)
+    if source == "inspirit":
+        raise DataError(
+            "The Inspirit course has no films beyond those of notebooks 1 to 6: set PNEUMONIA_DATA to kermany, "
+            "medmnist, phantoms or a folder."
+        )
+    folder = phantom_folder(size) if source == "phantoms" else real_folder()
+    return divide(table_of(folder))
+
+
+def table_of(folder):
+    """All films of the folders train and test: path, class, split, patient; without repeats in train.
+
+    Reads every film once, so that a damaged one is found now and not in the middle of the training.
+    """
+    names = [name for name in select_images.list_films(folder) if is_film(Path(name).name)]
+    unique = set(select_images.leave_out_repeats(folder, names))
+    names = [name for name in names if name in unique or name.startswith("test/")]
+    table = pd.DataFrame({"path": [str(folder / name) for name in names]})
+    table["class"] = [CLASSES[name.split("/")[1]] for name in names]
+    table["split"] = [name.split("/")[0] for name in names]
+    table["patient"] = [select_images.patient_of(name) for name in names]
+    return table
+
+
+def is_film(name):
+    """True for the name of a film; macOS puts files ._name beside films, which are none."""
+    return name.lower().endswith(sources.FILM_TYPES) and not name.startswith(".")
+
+
+def divide(table):
+    """The table with one tenth of the training patients as split "validation"."""
+    train = np.flatnonzero(table["split"] == "train")
+    rows = table.iloc[train]
+    folds = StratifiedGroupKFold(n_splits=10, shuffle=True, random_state=0)
+    _, held_out = next(folds.split(rows, rows["class"], groups=rows["patient"]))
+    table.loc[table.index[train[held_out]], "split"] = "validation"
+    return table
+
+
+def real_folder():
+    """The folder with the real films: PNEUMONIA_DATA, or the download."""
+    if sources.choose_source() == "folder":
+        return sources.find_films(sources.chosen_folder())
+    found = sources.download_kermany()
+    return found if isinstance(found, Path) else unpacked(found)
+
+
+def unpacked(inside):
+    """The films of a ZIP file (zipfile.Path to the folder that holds train and test) as files in the cache."""
+
+    def fill(folder):
+        folders = [(split, label) for split in ("train", "test") for label in CLASSES]
+        films = [(f"{split}/{label}", path) for split, label in folders for path in (inside / split / label).iterdir()]
+        films = [(place, path) for place, path in films if path.is_file() and is_film(path.name)]
+        for place, path in sources.progress(films, len(films), "Unpacking"):
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            (folder / place / path.name).write_bytes(path.read_bytes())
+
+    return made_once(sources.CACHE / "chest_xray", fill)
+
+
+def phantom_folder(size):
+    """A folder of simulated films, one PNG file of size x size pixels for each row of data/metadata.csv."""
+    table = sources.load_table()
+
+    def fill(folder):
+        films = phantoms.draw_films(table, size)
+        names = [name.rpartition(".")[0] + ".png" for name in table["filename"]]
+        write_films(films, [folder / name for name in names])
+
+    drawing = Path(phantoms.__file__).read_bytes()
+    return made_once(sources.CACHE / f"phantoms_{size}-{sources.short_sum(sources.TABLE.read_bytes(), drawing)}", fill)
+
+
+def medmnist_films(size):
+    """The table of PneumoniaMNIST with its official splits; each film counts as its own patient."""
+    size = 28 if size <= 28 else 64
+    arrays = sources.open_medmnist(size, splits=("train", "val", "test"))
+    parts = [
+        pd.DataFrame({"class": arrays[f"{short}_labels"].ravel().astype(int), "split": split})
+        for short, split in [("train", "train"), ("val", "validation"), ("test", "test")]
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    names = [f"{split}/{row}.png" for row, split in enumerate(table["split"])]
+
+    def fill(folder):
+        films = np.concatenate([arrays[f"{short}_images"] for short in ("train", "val", "test")])
+        write_films(films, [folder / name for name in names])
+
+    folder = made_once(sources.CACHE / f"pneumoniamnist_{size}", fill)
+    table.insert(0, "path", [str(folder / name) for name in names])
+    return table.assign(patient=names)
+
+
+def write_films(films, paths):
+    """Grey films, uint8 (N, size, size), as PNG files."""
+    for film, path in zip(films, paths, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(film).save(path)
+
+
+def made_once(folder, fill):
+    """The folder, filled by `fill` where it is not there yet; whole or not at all. Raises DataError."""
+    if folder.is_dir():
+        return folder
+    temporary = None
+    try:
+        sources.CACHE.mkdir(parents=True, exist_ok=True)
+        sources.clear_remains(sources.CACHE)
+        temporary = Path(tempfile.mkdtemp(dir=sources.CACHE))
+        fill(temporary)
+        temporary.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():  # else another notebook was faster
+            raise DataError(
+                f"{folder.name} could not be written into data/cache ({sources.one_line(error)}): make room for it and "
+                "run this cell again."
+            ) from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
