@@ -1,4 +1,4 @@
-"""Train the network of notebook 3 in several processes, on one machine or on many. docs/several-machines.md explains it.
+"""Train the network of notebook 3 in several processes, on one machine or on many; see docs/several-machines.md.
 
 python tools/train_on_several.py                                                     one process
 python tools/train_on_several.py --first 10.0.0.1:29500 --processes 2 --number 0     on the first machine
@@ -29,6 +29,7 @@ try:
     from jax.experimental import multihost_utils
 except ImportError:
     sys.exit("JAX is not installed: run pip install -r tools/several-machines-requirements.txt")
+import h5py  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
@@ -37,6 +38,7 @@ from helpers import sources  # noqa: E402
 
 BATCH = 32  # films in each step, of all processes together
 SILENCE = 20  # seconds after which a process that no longer answers counts as dead
+NOT_WEIGHTS = "not_weights"  # where a checkpoint holds what Keras does not save
 REFUSED, LOST = 2, 3  # exit codes: explained in a sentence; ended by the end of another process
 
 
@@ -239,6 +241,9 @@ def load_checkpoint(model, folder):
         return 0
     try:
         model.load_weights(paths[-1])
+        with h5py.File(paths[-1]) as file:
+            for number, variable in enumerate(model.non_trainable_variables):
+                variable.assign(file[f"{NOT_WEIGHTS}/{number}"][()])
     except Exception as error:  # h5py and Keras raise nearly anything
         raise sources.DataError(
             f"The checkpoint {paths[-1].name} is damaged or of another network: delete it in {folder.name}, and "
@@ -253,6 +258,9 @@ def save_checkpoint(model, folder, epoch):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         model.save_weights(part)
+        with h5py.File(part, "a") as file:  # Keras leaves out the state of dropout
+            for number, variable in enumerate(model.non_trainable_variables):
+                file[f"{NOT_WEIGHTS}/{number}"] = np.asarray(variable.value)
         with part.open("rb+") as file:
             os.fsync(file)  # on the disk before it gets its name, should the machine fail now
         os.replace(part, folder / f"epoch_{epoch:04}.weights.h5")
@@ -263,7 +271,7 @@ def save_checkpoint(model, folder, epoch):
         ) from error
 
 
-# --- the process that trains, and the one that watches it ---------------------------------------------------------------
+# --- the process that trains, and the one that watches it -------------------------------------------------------------
 
 
 def work(options, log, joined):
