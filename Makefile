@@ -3,6 +3,7 @@
 # make test-slow the tests that take more than about 3 seconds each: real waits, killed processes, a thousand damaged files
 # make test-real the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
 # make test-colab the notebooks with the packages that Colab has installed; needs Python 3.13: make test-colab COLAB_PYTHON=...
+# make test-machines training in several processes that stand for several machines, some of them killed; needs JAX
 # make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
 # make soak      the whole series ten times in a row: same outputs, no growth, nothing left behind (hours)
 # make lock      write requirements.lock anew after a change of requirements.txt
@@ -16,7 +17,7 @@ COLAB_PYTHON ?= python3.13
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-slow test-real test-colab refresh soak lock slides site check-site clean
+.PHONY: run test test-slow test-real test-colab test-machines refresh soak lock slides site check-site clean
 
 run: .venv/ready
 	@$(BIN)/python tools/run.py
@@ -46,6 +47,16 @@ build/colab-venv/ready: tests/colab-requirements.txt
 	@echo "Making build/colab-venv with the packages of $<; this takes a few minutes, once."
 	@$(COLAB_PYTHON) -m venv build/colab-venv
 	@build/colab-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-machines: export PNEUMONIA_DATA := phantoms
+test-machines: build/machines-venv/ready
+	build/machines-venv/bin/python -m pytest tests/several_machines.py
+
+build/machines-venv/ready: tools/several-machines-requirements.txt
+	@echo "Making build/machines-venv with the packages of $<; this takes a minute, once."
+	@$(PYTHON) -m venv build/machines-venv
+	@build/machines-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 slides: build/docs-venv/ready build/npm/ready
