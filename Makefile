@@ -4,6 +4,7 @@
 # make test-real the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
 # make test-colab the notebooks with the packages that Colab has installed; needs Python 3.13: make test-colab COLAB_PYTHON=...
 # make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
+# make benchmark measure time and memory into results/benchmark.json and docs/performance.md: make benchmark PNEUMONIA_DATA=...
 # make soak      the whole series ten times in a row: same outputs, no growth, nothing left behind (hours)
 # make lock      write requirements.lock anew after a change of requirements.txt
 # make slides    a deck of slides for each notebook into build/slides, from the stored outputs
@@ -16,7 +17,7 @@ COLAB_PYTHON ?= python3.13
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-slow test-real test-colab refresh soak lock slides site check-site clean
+.PHONY: run test test-slow test-real test-colab refresh benchmark soak lock slides site check-site clean
 
 run: .venv/ready
 	@$(BIN)/python tools/run.py
@@ -46,6 +47,16 @@ build/colab-venv/ready: tests/colab-requirements.txt
 	@echo "Making build/colab-venv with the packages of $<; this takes a few minutes, once."
 	@$(COLAB_PYTHON) -m venv build/colab-venv
 	@build/colab-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+benchmark: .venv/ready build/benchmark-venv/ready
+	@$(BIN)/python tools/benchmark.py
+	@$(BIN)/python tools/benchmark_page.py
+
+build/benchmark-venv/ready: tools/benchmark-requirements.txt
+	@echo "Making build/benchmark-venv with PyTorch; this takes a few minutes, once."
+	@$(PYTHON) -m venv build/benchmark-venv
+	@build/benchmark-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 slides: build/docs-venv/ready build/npm/ready

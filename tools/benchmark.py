@@ -3,9 +3,9 @@
 python tools/benchmark.py              start-up, loading, models, PyTorch as the peer, curves
 python tools/benchmark.py --notebooks  adds each notebook and make test to what the first command stored
 
-Writes results/benchmark.json. Each figure is measured three times, each time in a process of its own, and the rounds
-follow each other, so that a slow minute of the machine hits all figures alike. BENCHMARK_TINY=1 tries everything at tiny
-sizes and writes build/benchmark_tiny.json, whose figures mean nothing.
+Writes results/benchmark.json. Each figure is measured in three rounds, one after the other, so that a slow minute of
+the machine hits no figure in all of them; each measurement has a process of its own. BENCHMARK_TINY=1 tries everything
+once, at tiny sizes, and writes build/benchmark_tiny.json, whose figures mean nothing.
 """
 
 import argparse
@@ -22,7 +22,7 @@ TOOLS = PROJECT / "tools"
 TORCH_PYTHON = PROJECT / "build" / "benchmark-venv" / "bin" / "python"
 TINY = bool(os.environ.get("BENCHMARK_TINY"))
 RESULTS = PROJECT / ("build/benchmark_tiny.json" if TINY else "results/benchmark.json")
-REPEATS = 3
+REPEATS = 1 if TINY else 3
 MINUTES = 25  # of the first part, on two cores
 MAKE_TEST = 400  # seconds, for the announcement only
 # what this module imports stays small: on Linux a process counts its parent's memory as its own until it has more
@@ -31,7 +31,7 @@ MAKE_TEST = 400  # seconds, for the announcement only
 def model_tasks(reduced):
     """The measurements of the first part; reduced: the short number format of this machine, or "float32".
 
-    A task is "part argument ...": a function in benchmark_parts.py, or in benchmark_torch.py where it starts with torch.
+    A task is "part argument ...": a function of benchmark_parts.py, or of benchmark_torch.py if it starts with torch.
     """
     tasks = ["start_up", "loading_cold", "loading_warm", "knn", "logistic_regression"]
     for precision in dict.fromkeys(["float32", reduced]):
@@ -61,13 +61,14 @@ def command(task):
 def measure(task):
     """What a task gives in a new process: {quantity: figure}. Ends the program with a sentence where it fails."""
     settings = {name: value for name, value in os.environ.items() if name not in ("QUICK", "SEED", "MAKEFLAGS")}
+    settings["PNEUMONIA_DATA"] = settings.get("PNEUMONIA_DATA") or "phantoms"
     try:
         done = subprocess.run(command(task), env=settings, cwd=PROJECT, capture_output=True, text=True)
     except OSError:
         sys.exit("PyTorch, the peer, is not installed in build/benchmark-venv: run make benchmark, which does it.")
     if done.returncode:
         last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.exit(f'The measurement "{task}" failed ({last_line}): nothing was stored.')
+        sys.exit(f'The measurement "{task}" failed ({last_line.rstrip(".")}): nothing was stored.')
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -124,9 +125,7 @@ def measure_models():
 def measure_notebooks():
     measured = load(RESULTS)
     now, before = measure("machine"), measured["machine"]
-    if [now[name] for name in ("processor", "cores", "films")] != [
-        before[name] for name in ("processor", "cores", "films")
-    ]:
+    if any(now[name] != before[name] for name in ("processor", "cores", "films")):
         sys.exit(f"{RESULTS.name} is of another machine or of other films: run make benchmark here first.")
     tasks = notebook_tasks()
     times = json.loads((PROJECT / "results" / "times.json").read_text(encoding="utf-8"))

@@ -44,6 +44,8 @@ def seconds_of(action, *arguments, **settings):
 
 def machine():
     """In words; prepares the films, too, so that later measurements find them."""
+    if sources.choose_source() not in ("phantoms", "folder"):
+        raise sources.DataError("Loading is measured on simulated films or on a folder: set PNEUMONIA_DATA to one.")
     helpers.import_keras()
     helpers.get_train_data()
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
