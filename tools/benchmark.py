@@ -1,4 +1,4 @@
-"""Measure what the course costs in time and memory. make benchmark calls it, and then tools/benchmark_page.py.
+"""Measure what the course costs in time and memory: make benchmark, then make benchmark-notebooks.
 
 python tools/benchmark.py              start-up, loading, models, PyTorch as the peer, curves
 python tools/benchmark.py --notebooks  adds each notebook and make test to what the first command stored

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullLocator
 from PIL import Image
 
 import benchmark
@@ -123,7 +124,7 @@ def network_row(measured, network, doing, precision):
 
 def networks_table(measured):
     return table(
-        ["network", "", "numbers", "images/s", "GFLOP/s", "of the peak", "peak memory, GB"],
+        ["network", "what", "numbers", "images/s", "GFLOP/s", "of the peak", "peak memory, GB"],
         *(
             network_row(measured, network, doing, precision)
             for network in NETWORKS
@@ -219,7 +220,7 @@ def memory_target(measured):
 
 
 def targets_table(measured):
-    rows = [["", "target", "measured", "met"]]
+    rows = [["what", "target", "measured", "met"]]
     for what, target, found, met in targets(measured):
         rows.append([what, target, found or "not measured", "" if found is None else "yes" if met else "no"])
     return table(*rows)
@@ -270,6 +271,10 @@ def draw(curves):
             ax.loglog(sizes, seconds, color=color, marker=marker, label=name)
         ends = np.array([min(sizes for sizes, _ in costs.values())[0], max(sizes[-1] for sizes, _ in costs.values())])
         ax.loglog(ends, ends / ends[0] * 0.1, ":", color="gray", label="in proportion")
+        ticks = sorted({number for sizes, _ in costs.values() for number in sizes})
+        ax.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter("{x:g}")
         ax.set_xlabel("number of films" if size == "films" else "pixels of a film")
     axes[0].set_ylabel("seconds")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)

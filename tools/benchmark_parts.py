@@ -194,7 +194,7 @@ def throughput(model, count, seconds, passes):
 
 
 def training(model, films, labels):
-    return throughput(model, len(films), fit_seconds(model, films, labels, len(films)), passes=3)
+    return throughput(model, len(films), fit_seconds(model, films, labels, warm_up=64), passes=3)
 
 
 def inference(model, films):
@@ -221,7 +221,7 @@ def vgg16_training(precision):
 
 def vgg16_inference(precision):
     helpers.import_keras().mixed_precision.set_global_policy(precision)
-    grey, labels = films_of(at_most(768))
+    grey, labels = films_of(at_most(640))
     films = in_colour(grey)
     return inference(helpers.start_vgg16(films[:64], labels[:64], [], epochs=2)[0], films)
 
