@@ -55,7 +55,7 @@ def machine():
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "total_memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "system": platform.system(),
+        "system": sys.platform,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "reduced": helpers.choose_precision(),
