@@ -5,6 +5,8 @@
 # make test-colab the notebooks with the packages that Colab has installed; needs Python 3.13: make test-colab COLAB_PYTHON=...
 # make test-machines training in several processes that stand for several machines, some of them killed; needs JAX
 # make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
+# make benchmark measure time and memory into results/benchmark.json and docs/performance.md: make benchmark PNEUMONIA_DATA=...
+# make benchmark-notebooks  add the seconds of each notebook and of make test, after make benchmark (an hour)
 # make soak      the whole series ten times in a row: same outputs, no growth, nothing left behind (hours)
 # make lock      write requirements.lock anew after a change of requirements.txt
 # make slides    a deck of slides for each notebook into build/slides, from the stored outputs
@@ -17,7 +19,7 @@ COLAB_PYTHON ?= python3.13
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-slow test-real test-colab test-machines refresh soak lock slides site check-site clean
+.PHONY: run test test-slow test-real test-colab test-machines refresh benchmark benchmark-notebooks soak lock slides site check-site clean
 
 run: .venv/ready
 	@$(BIN)/python tools/run.py
@@ -57,6 +59,19 @@ build/machines-venv/ready: tools/several-machines-requirements.txt
 	@echo "Making build/machines-venv with the packages of $<; this takes a minute, once."
 	@$(PYTHON) -m venv build/machines-venv
 	@build/machines-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+
+benchmark: .venv/ready build/benchmark-venv/ready
+	@$(BIN)/python tools/benchmark.py
+	@$(BIN)/python tools/benchmark_page.py
+
+benchmark-notebooks: .venv/ready
+	@$(BIN)/python tools/benchmark.py --notebooks
+	@$(BIN)/python tools/benchmark_page.py
+
+build/benchmark-venv/ready: tools/benchmark-requirements.txt
+	@echo "Making build/benchmark-venv with PyTorch; this takes a few minutes, once."
+	@$(PYTHON) -m venv build/benchmark-venv
+	@build/benchmark-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 slides: build/docs-venv/ready build/npm/ready

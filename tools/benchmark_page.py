@@ -1,0 +1,301 @@
+"""Write the tables of docs/performance.md and its picture from results/benchmark.json: python tools/benchmark_page.py
+
+The figures drawn are kept in the picture's file, so that a test can tell whether they are still those of the results.
+"""
+
+import json
+import statistics
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import NullLocator
+from PIL import Image
+
+import benchmark
+from results_table import with_table
+
+PROJECT = Path(__file__).resolve().parent.parent
+PAGE = PROJECT / "docs" / "performance.md"
+PICTURE = PROJECT / "docs" / "performance.png"
+ALT = (
+    "Two panels of curves with logarithmic axes: seconds against the number of films, and seconds against the number "
+    "of pixels of a film, for loading, nearest neighbours, logistic regression, the convolutional network and VGG16. A "
+    "dotted grey line shows how a cost grows that is in proportion."
+)
+PARTS = {
+    "start_up": "start-up, from the kernel to the first table",
+    "loading_cold": "training films, nothing prepared",
+    "loading_warm": "training films, prepared before",
+    "knn": "nearest neighbours, 400 films among 1,600",
+    "logistic_regression": "logistic regression, fitted to 1,600 films",
+}
+NETWORKS = {"cnn": "convolutional network", "vgg16": "VGG16"}
+# cost: (name, colour that the colour-blind tell apart, marker)
+CURVES = {
+    "loading": ("loading", "#000000", "o"),
+    "knn": ("nearest neighbours", "#0173b2", "s"),
+    "logistic_regression": ("logistic regression", "#de8f05", "^"),
+    "cnn_training": ("convolutional network, one epoch", "#029e73", "D"),
+    "vgg16_training": ("VGG16, one epoch", "#cc78bc", "v"),
+    "vgg16_inference": ("VGG16, inference", "#ca9161", "P"),
+}
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def median(measured, task, quantity):
+    """Median of the rounds, or None where this was not measured."""
+    values = measured["figures"].get(task, {}).get(quantity)
+    return statistics.median(values) if values else None
+
+
+def precisions(measured):
+    return list(dict.fromkeys(["float32", measured["machine"]["reduced"]]))
+
+
+def best_of(measured, start, quantity):
+    """The highest median among the tasks whose names begin so, or None."""
+    medians = [median(measured, task, quantity) for task in measured["figures"] if task.startswith(start)]
+    return max(medians, default=None)
+
+
+def peak_speed(measured, precision):
+    """GFLOP/s of matrix multiplication, the faster of TensorFlow and PyTorch."""
+    return max(median(measured, f"{name} {precision}", "gflop_per_second") for name in ("matmul", "torch_matmul"))
+
+
+def curve(measured, size, cost):
+    """Two arrays: films, or pixels of a whole film; median seconds."""
+    task = f"curve_by_{size} {cost}"
+    sizes = [name for name in measured["figures"][task] if name.isdigit()]
+    seconds = np.array([median(measured, task, name) for name in sizes])
+    numbers = np.array([int(name) for name in sizes], float)
+    return (numbers if size == "films" else numbers**2), seconds
+
+
+def exponent(sizes, costs):
+    """The power of the size with which a cost grows: 1 where it is in proportion. Needs two sizes or more."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def table(*rows):
+    """Markdown; the first row holds the titles."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def machine_words(measured):
+    machine = measured["machine"]
+    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
+    return (
+        f"Measured on {machine['date']}: {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['total_memory_gb']:.0f} GB of memory, {machine['system']}; Python {machine['python']}, {packages}. "
+        f"Films: {machine['films']}. The short number format of this machine: {machine['reduced']}."
+    )
+
+
+def seconds_row(measured, task, name):
+    values = measured["figures"][task]["seconds"]
+    memory = median(measured, task, "memory_gb")
+    spread = f"{min(values):.2f} to {max(values):.2f}"
+    return [name, f"{statistics.median(values):.2f}", spread, f"{memory:.2f}"]
+
+
+def parts_table(measured):
+    return table(
+        ["what", "seconds", "lowest to highest", "peak memory, GB"],
+        *(seconds_row(measured, task, name) for task, name in PARTS.items()),
+    )
+
+
+def network_row(measured, network, doing, precision):
+    task = f"{network}_{doing} {precision}"
+    images, reached, memory = (
+        median(measured, task, quantity) for quantity in ("images_per_second", "gflop_per_second", "memory_gb")
+    )
+    share = reached / peak_speed(measured, precision)
+    return [NETWORKS[network], doing, precision, f"{images:.1f}", f"{reached:.0f}", f"{share:.0%}", f"{memory:.2f}"]
+
+
+def networks_table(measured):
+    return table(
+        ["network", "what", "numbers", "images/s", "GFLOP/s", "of the peak", "peak memory, GB"],
+        *(
+            network_row(measured, network, doing, precision)
+            for network in NETWORKS
+            for doing in ("training", "inference")
+            for precision in precisions(measured)
+        ),
+    )
+
+
+def peaks_table(measured):
+    names = {"matmul": "TensorFlow", "torch_matmul": "PyTorch"}
+    return table(
+        ["matrix multiplication, GFLOP/s", *precisions(measured)],
+        *(
+            [name, *(f"{median(measured, f'{task} {p}', 'gflop_per_second'):.0f}" for p in precisions(measured))]
+            for task, name in names.items()
+        ),
+    )
+
+
+def peer_table(measured):
+    rows = [["VGG16, images/s", "numbers", "training", "inference"]]
+    for precision in precisions(measured):
+        variants = {"this course": ("vgg16", precision)}
+        for layout in ("channels_first", "channels_last"):
+            variants[f"PyTorch, {layout.replace('_', ' ')}"] = ("torch", f"{precision} {layout}")
+        for name, (prefix, ending) in variants.items():
+            speeds = [
+                median(measured, f"{prefix}_{doing} {ending}", "images_per_second")
+                for doing in ("training", "inference")
+            ]
+            rows.append([name, precision, *(f"{speed:.1f}" for speed in speeds)])
+    return table(*rows)
+
+
+def curves_table(measured):
+    rows = [["cost", "exponent over films", "seconds", "exponent over pixels", "seconds"]]
+    for cost, (name, _, _) in CURVES.items():
+        row = [name]
+        for size in ("films", "pixels"):
+            sizes, seconds = curve(measured, size, cost)
+            row += [f"{exponent(sizes, seconds):.2f}", f"{seconds[0]:.2f} to {seconds[-1]:.2f}"]
+        rows.append(row)
+    return table(*rows) + f"\n\n![{ALT}](performance.png)"
+
+
+def notebooks_of(measured):
+    return {task: task.split()[1] for task in measured["figures"] if task.startswith("notebook ")}
+
+
+def notebooks_table(measured):
+    notebooks = notebooks_of(measured)
+    if not notebooks:
+        return "Not measured yet."
+    tasks = notebooks | {"make_test": "`make test`"}
+    return table(
+        ["notebook", "seconds", "lowest to highest", "peak memory, GB"],
+        *(seconds_row(measured, task, name) for task, name in tasks.items()),
+    )
+
+
+def targets(measured):
+    """[(what, target, what was measured, whether that is met)]; what was measured is None where nothing was."""
+    return [*speed_targets(measured), *time_targets(measured), memory_target(measured)]
+
+
+def speed_targets(measured):
+    rows = []
+    for doing, least in [("training", 0.95), ("inference", 1.0)]:
+        ours, theirs = (best_of(measured, f"{who}_{doing} ", "images_per_second") for who in ("vgg16", "torch"))
+        share = ours / theirs
+        rows.append((f"VGG16, {doing}", f"at least {least:.2f} of PyTorch's best", f"{share:.2f}", share >= least))
+    return rows
+
+
+def time_targets(measured):
+    notebooks = sum(median(measured, task, "seconds") for task in notebooks_of(measured))
+    rows = []
+    for name, seconds, most in [
+        ("`make run`", notebooks or None, 10),
+        ("`make test`", median(measured, "make_test", "seconds"), 6),
+    ]:
+        found = None if seconds is None else f"{seconds / 60:.1f} minutes"
+        rows.append((name, f"at most {most} minutes", found, seconds is not None and seconds <= 60 * most))
+    return rows
+
+
+def memory_target(measured):
+    ours = [task for task in measured["figures"] if not task.startswith("torch")]
+    peak = max(median(measured, task, "memory_gb") for task in ours)
+    what = "peak memory" if notebooks_of(measured) else "peak memory, without the notebooks"
+    return what, "under 3 GB", f"{peak:.2f} GB", peak < 3
+
+
+def targets_table(measured):
+    rows = [["what", "target", "measured", "met"]]
+    for what, target, found, met in targets(measured):
+        rows.append([what, target, found or "not measured", "" if found is None else "yes" if met else "no"])
+    return table(*rows)
+
+
+TABLES = {
+    "machine": machine_words,
+    "targets": targets_table,
+    "parts": parts_table,
+    "networks": networks_table,
+    "peaks": peaks_table,
+    "peer": peer_table,
+    "notebooks": notebooks_table,
+    "curves": curves_table,
+}
+
+
+def filled(page, measured):
+    """The text of the page with all tables between their marks."""
+    for name, text_of in TABLES.items():
+        marks = (f"<!-- {name}: python tools/benchmark_page.py -->", f"<!-- end of {name} -->")
+        page = with_table(page, marks, text_of(measured))
+    return page
+
+
+# --- picture ----------------------------------------------------------------------------------------------------------
+
+
+def drawn_curves(measured):
+    """{size: {cost: [sizes, seconds]}}"""
+    return {
+        size: {cost: [np.round(values, 4).tolist() for values in curve(measured, size, cost)] for cost in CURVES}
+        for size in ("films", "pixels")
+    }
+
+
+def curves_in_picture(path):
+    """The curves in the picture as it lies there."""
+    with Image.open(path) as picture:
+        return json.loads(picture.text["Figures"])
+
+
+def draw(curves):
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5), sharey=True, layout="constrained")
+    for ax, (size, costs) in zip(axes, curves.items(), strict=True):
+        for cost, (sizes, seconds) in costs.items():
+            name, color, marker = CURVES[cost]
+            ax.loglog(sizes, seconds, color=color, marker=marker, label=name)
+        ends = np.array([min(sizes for sizes, _ in costs.values())[0], max(sizes[-1] for sizes, _ in costs.values())])
+        ax.loglog(ends, ends / ends[0] * 0.1, ":", color="gray", label="in proportion")
+        ticks = sorted({number for sizes, _ in costs.values() for number in sizes})
+        ax.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set_xlabel("number of films" if size == "films" else "pixels of a film")
+    axes[0].set_ylabel("seconds")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    return figure
+
+
+def save(curves, path):
+    draw(curves).savefig(path, dpi=110, metadata={"Figures": json.dumps(curves), "Software": None})
+
+
+def main():
+    measured = benchmark.load(benchmark.RESULTS)
+    for size in ("films", "pixels"):
+        for cost, (name, _, _) in CURVES.items():
+            print(f"{name} grows with {size} to the power {exponent(*curve(measured, size, cost)):.2f}")
+    for what, target, found, met in targets(measured):
+        print(f"{what}: {found or 'not measured'} ({target}): {'met' if met else 'NOT met'}")
+    if not benchmark.TINY:
+        save(drawn_curves(measured), PICTURE)
+        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), measured), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,329 @@
+"""One measurement of tools/benchmark.py: python tools/benchmark_parts.py PART [ARGUMENT]
+
+Prints {quantity: figure} as its last line; memory_gb is the peak of this process or of the largest one it started.
+"""
+
+import json
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+import helpers  # noqa: E402
+from helpers import sources  # noqa: E402
+
+TINY = bool(os.environ.get("BENCHMARK_TINY"))
+FILMS = (20, 40) if TINY else (500, 1000, 2000, 5000)
+EPOCH_FILMS = (16, 32) if TINY else (250, 500, 1000)  # VGG16 learns too slowly for more
+PIXELS = (32, 64) if TINY else (32, 64, 128, 224)
+MATRICES = (128,) if TINY else (1024, 2048, 4096)
+
+
+def at_most(count):
+    return min(count, 64) if TINY else count
+
+
+def seconds_of(action, *arguments, **settings):
+    start = time.perf_counter()
+    action(*arguments, **settings)
+    return time.perf_counter() - start
+
+
+# --- the machine, start-up, films -------------------------------------------------------------------------------------
+
+
+def machine():
+    """In words; prepares the films, too, so that later measurements find them."""
+    if sources.choose_source() not in ("phantoms", "folder"):
+        raise sources.DataError("Loading is measured on simulated films or on a folder: set PNEUMONIA_DATA to one.")
+    helpers.import_keras()
+    helpers.get_train_data()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    packages = ["numpy", "scikit-learn", "pillow", "tensorflow", "keras"]
+    return {
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "total_memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": sys.platform,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "reduced": helpers.choose_precision(),
+        "films": sources.describe_source(),
+    }
+
+
+def start_up():
+    """From the start of the kernel to the first table."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    from opening import SETUP
+
+    cells = [SETUP, "from helpers import get_metadata\nget_metadata().head()"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": PROJECT / "notebooks"}})
+    return {"seconds": seconds_of(client.execute)}
+
+
+def notebook(name):
+    from run import NOTEBOOKS, execute
+
+    return {"seconds": execute(NOTEBOOKS / f"{name}.ipynb")[1]}
+
+
+def make_test():
+    """As a reader calls it: quick, on simulated films."""
+    settings = {name: value for name, value in os.environ.items() if name != "PNEUMONIA_DATA"}
+    start = time.perf_counter()
+    subprocess.run(["make", "test"], cwd=PROJECT, env=settings, stdout=sys.stderr, check=True)
+    return {"seconds": time.perf_counter() - start}
+
+
+def loading_cold():
+    """The training films where nothing is prepared; the system may still hold the files in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        sources.CACHE = Path(folder)
+        return {"seconds": seconds_of(helpers.get_train_data)}
+
+
+def loading_warm():
+    return {"seconds": seconds_of(helpers.get_train_data)}
+
+
+def draw(count):
+    """Rows of the table, drawn by chance and repeated where there are too few."""
+    table = helpers.get_metadata()
+    return table.iloc[np.random.default_rng(0).permutation(len(table))[np.arange(count) % len(table)]]
+
+
+def films_of(count, pixels=64):
+    """Grey films float32 (count, pixels, pixels) in [0, 1] and their labels."""
+    from PIL import Image
+
+    rows = draw(count)
+    grey = sources.load_films()[rows["index"]]
+    if pixels != 64:
+        grey = np.stack([np.asarray(Image.fromarray(film).resize((pixels, pixels))) for film in grey])
+    return grey / np.float32(255), rows["class"].to_numpy()
+
+
+def in_colour(grey):
+    return np.repeat(grey[..., np.newaxis], 3, axis=-1)
+
+
+# --- classic models ---------------------------------------------------------------------------------------------------
+
+
+def knn_cost(count, pixels):
+    """Seconds to judge 400 films by their neighbours among `count`."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    films, labels = films_of(count, pixels)
+    judged = films_of(at_most(400), pixels)[0]
+    model = KNeighborsClassifier(10).fit(films.reshape(count, -1), labels)
+    return seconds_of(model.predict, judged.reshape(len(judged), -1))
+
+
+def logistic_regression_cost(count, pixels):
+    """Seconds to fit."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    films, labels = films_of(count, pixels)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1000))
+    return seconds_of(model.fit, films.reshape(count, -1), labels)
+
+
+def knn():
+    return {"seconds": knn_cost(at_most(1600), 64)}
+
+
+def logistic_regression():
+    return {"seconds": logistic_regression_cost(at_most(1600), 64)}
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+def multiply_adds(model):
+    """How many multiplications, each with its addition, one film needs on its way through a Keras model.
+
+    Counts convolutions and dense layers; all others together are far below one hundredth.
+    """
+    total = 0
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            total += multiply_adds(layer)
+        elif hasattr(layer, "kernel"):
+            places = layer.output.shape[1:-1]  # of a map; a dense layer has one place only
+            total += math.prod(layer.kernel.shape) * math.prod(places)
+    return total
+
+
+def fit_seconds(model, films, labels, warm_up):
+    """Seconds of one epoch; the network has met films before, so nothing is prepared in these seconds."""
+    model.fit(films[:warm_up], labels[:warm_up], epochs=1, verbose=0)
+    return seconds_of(model.fit, films, labels, epochs=1, verbose=0)
+
+
+def predict_seconds(model, films):
+    model.predict(films[: 64 + len(films) % 64], batch_size=64, verbose=0)
+    return seconds_of(model.predict, films, batch_size=64, verbose=0)
+
+
+def throughput(model, count, seconds, passes):
+    """passes: 1 forward; 3 for training, since going back costs twice as much."""
+    per_image = 2 * multiply_adds(model) * passes / 1e9
+    return {
+        "images_per_second": count / seconds,
+        "gflop_per_image": per_image,
+        "gflop_per_second": per_image * count / seconds,
+    }
+
+
+def training(model, films, labels):
+    return throughput(model, len(films), fit_seconds(model, films, labels, warm_up=64), passes=3)
+
+
+def inference(model, films):
+    return throughput(model, len(films), predict_seconds(model, films), passes=1)
+
+
+def cnn_training(precision):
+    helpers.import_keras().mixed_precision.set_global_policy(precision)
+    films, labels = films_of(at_most(1600))
+    return training(helpers.build_cnn(), in_colour(films), labels)
+
+
+def cnn_inference(precision):
+    helpers.import_keras().mixed_precision.set_global_policy(precision)
+    return inference(helpers.build_cnn(), in_colour(films_of(at_most(2560))[0]))
+
+
+def vgg16_training(precision):
+    helpers.import_keras().mixed_precision.set_global_policy(precision)
+    grey, labels = films_of(at_most(256))
+    films = in_colour(grey)
+    return training(helpers.start_vgg16(films, labels, [], epochs=2)[0], films, labels)
+
+
+def vgg16_inference(precision):
+    helpers.import_keras().mixed_precision.set_global_policy(precision)
+    grey, labels = films_of(at_most(640))
+    films = in_colour(grey)
+    return inference(helpers.start_vgg16(films[:64], labels[:64], [], epochs=2)[0], films)
+
+
+def matmul(precision):
+    """The fastest multiplication of two square matrices: what the processor can do at all."""
+    helpers.import_keras()
+    import tensorflow as tf
+
+    number_format = precision.removeprefix("mixed_")
+
+    def speed(side):
+        matrix = tf.cast(tf.random.normal((side, side)), number_format)
+        tf.matmul(matrix, matrix).numpy()
+        times = [seconds_of(lambda: tf.matmul(matrix, matrix)[0, 0].numpy()) for _ in range(3)]
+        return 2 * side**3 / min(times) / 1e9
+
+    return {"gflop_per_second": max(speed(side) for side in MATRICES)}
+
+
+# --- curves -----------------------------------------------------------------------------------------------------------
+
+
+def loading_cost(count, pixels):
+    """Seconds to prepare films from their files, or to draw them."""
+    rows = draw(count)
+    if helpers.are_simulated():
+        return seconds_of(sources.phantoms.draw_films, rows, pixels)
+    return seconds_of(
+        sources.read_films, sources.find_films(sources.chosen_folder()), rows["filename"].tolist(), pixels
+    )
+
+
+def cnn_training_cost(count, pixels):
+    """Seconds of one epoch."""
+    keras = helpers.import_keras()
+    grey, labels = films_of(count, pixels)
+    built = helpers.build_cnn()
+    model = keras.models.clone_model(built, input_tensors=keras.Input((pixels, pixels, 3)))
+    model.compile(keras.optimizers.RMSprop(1e-4), loss="binary_crossentropy", metrics=["accuracy"])
+    return fit_seconds(model, in_colour(grey), labels, warm_up=32 + count % 32)
+
+
+def vgg16_of(pixels):
+    """VGG16 with one output, in the precision of the notebooks; its weights are random: they cost the same."""
+    keras = helpers.import_keras()
+    helpers.choose_precision()
+    trunk = keras.applications.VGG16(weights=None, include_top=False, input_shape=(pixels, pixels, 3), pooling="avg")
+    model = keras.Sequential([trunk, keras.layers.Dense(1, activation="sigmoid", dtype="float32")])
+    model.compile(keras.optimizers.SGD(1e-4, momentum=0.9), loss="binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def vgg16_training_cost(count, pixels):
+    """Seconds of one epoch."""
+    grey, labels = films_of(count, pixels)
+    return fit_seconds(vgg16_of(pixels), in_colour(grey), labels, warm_up=32 + count % 32)
+
+
+def vgg16_inference_cost(count, pixels):
+    return predict_seconds(vgg16_of(pixels), in_colour(films_of(count, pixels)[0]))
+
+
+# cost: (function of films and pixels; films on the curve by films; how many films on the curve by pixels)
+CURVES = {
+    "loading": (loading_cost, FILMS, 500),
+    "knn": (knn_cost, FILMS, 500),
+    "logistic_regression": (logistic_regression_cost, FILMS, 500),
+    "cnn_training": (cnn_training_cost, FILMS, 128),
+    "vgg16_training": (vgg16_training_cost, EPOCH_FILMS, 16),
+    "vgg16_inference": (vgg16_inference_cost, FILMS, 16),
+}
+
+
+def curve_by_films(name):
+    """{number of films: seconds}, at 64 x 64 pixels."""
+    cost, counts, _ = CURVES[name]
+    return {str(count): cost(count, 64) for count in counts}
+
+
+def curve_by_pixels(name):
+    """{pixels of a side: seconds}, for a fixed number of films."""
+    cost, _, count = CURVES[name]
+    return {str(pixels): cost(at_most(count), pixels) for pixels in PIXELS}
+
+
+PARTS = [machine, start_up, notebook, make_test, loading_cold, loading_warm, knn, logistic_regression, cnn_training]
+PARTS += [cnn_inference, vgg16_training, vgg16_inference, matmul, curve_by_films, curve_by_pixels]
+
+
+def peak_memory():
+    """In GB, of this process or of the largest that it started and saw end."""
+    usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(usage) * 1024 / 1e9  # Linux counts in KiB
+
+
+if __name__ == "__main__":
+    part = {part.__name__: part for part in PARTS}[sys.argv[1]]
+    try:
+        measured = part(*sys.argv[2:])
+    except sources.DataError as error:
+        sys.exit(str(error))
+    if part is not machine:
+        measured["memory_gb"] = peak_memory()
+    print("\n" + json.dumps(measured))
