@@ -92,7 +92,7 @@ def data():
 
 
 def test_there_are_three_checks_for_each_notebook():
-    assert set(CHECKS) == {f"check_{notebook}_{exercise}" for notebook in range(1, 7) for exercise in (1, 2, 3)}
+    assert set(CHECKS) == {f"check_{notebook}_{exercise}" for notebook in range(1, 8) for exercise in (1, 2, 3)}
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS))

