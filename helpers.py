@@ -22,13 +22,13 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import affine_transform
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
 
 PROJECT = Path(__file__).resolve().parent
 OWN_RESULTS = PROJECT / "results" / "own"
 sys.path[:0] = [str(PROJECT / "data"), str(PROJECT / "notebooks")]  # for sources.py and checks.py
 
-import sources  # noqa: E402  (it lies in data/, which Python finds only now)
+import select_images  # noqa: E402  (it lies in data/, which Python finds only now)
+import sources  # noqa: E402
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow: errors only
 SEED = int(os.environ.get("SEED") or 0)
@@ -194,8 +194,7 @@ def split_by_patient(metadata):
     Returns two int arrays of positions in get_train_data()'s arrays: (fit, validation).
     """
     train = metadata[metadata["split"] == "train"]
-    folds = StratifiedGroupKFold(n_splits=5, shuffle=True, random_state=0)
-    return next(folds.split(train, train["class"], groups=train["patient"]))
+    return select_images.hold_out_patients(train, 5)
 
 
 # --- figures --------------------------------------------------------------------------------------------------------

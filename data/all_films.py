@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from sklearn.model_selection import StratifiedGroupKFold
 
 import phantoms
 import select_images
@@ -63,9 +62,7 @@ def is_film(name):
 def divide(table):
     """The table with one tenth of the training patients as split "validation"."""
     train = np.flatnonzero(table["split"] == "train")
-    rows = table.iloc[train]
-    folds = StratifiedGroupKFold(n_splits=10, shuffle=True, random_state=0)
-    _, held_out = next(folds.split(rows, rows["class"], groups=rows["patient"]))
+    _, held_out = select_images.hold_out_patients(table.iloc[train], 10)
     table.loc[table.index[train[held_out]], "split"] = "validation"
     return table
 

@@ -13,6 +13,9 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
 from sources import FILM_TYPES, DataError, read_films
 
 SEED = 0
@@ -32,6 +35,17 @@ def patient_of(filename):
     if number is None:
         raise DataError(f"{filename}: no patient number in this name; expected person123_... or IM-0123-...")
     return f"{folder}-{number[1] or number[2]}"
+
+
+def hold_out_patients(table, parts):
+    """Two int arrays of positions of rows: those that stay, and one of `parts` equal shares, of other patients.
+
+    table: a DataFrame with the columns class and patient. Both hold the classes in the same proportion. Seeded.
+    """
+    patients = np.unique(table["patient"], return_inverse=True)[1]
+    order = np.random.RandomState(0).permutation(patients.max() + 1)
+    folds = StratifiedGroupKFold(n_splits=parts)  # its own shuffling is wrong in the scikit-learn that Colab has
+    return next(folds.split(table, table["class"], groups=np.argsort(order)[patients]))
 
 
 def list_films(folder):

@@ -5,6 +5,7 @@ import types
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import PROJECT
 from PIL import Image
@@ -122,6 +123,14 @@ def test_the_two_parts_hold_every_training_film_once(parts):
 def test_both_parts_hold_the_classes_in_the_same_proportion(parts):
     train, fit, validation = parts
     assert abs(train["class"][fit].mean() - train["class"][validation].mean()) < 0.05
+
+
+def test_the_validation_films_are_those_of_the_stored_predictions():
+    metadata = helpers.get_metadata()
+    _, validation = helpers.split_by_patient(metadata)
+    stored = pd.read_csv(PROJECT / "results" / "kermany_predictions.csv")
+    stored = stored[(stored["model"] == "knn") & (stored["split"] == "validation")]
+    assert set(metadata[metadata["split"] == "train"]["index"].iloc[validation]) == set(stored["index"])
 
 
 def test_the_parts_are_the_same_on_every_call(parts):

@@ -191,6 +191,8 @@ def test_requirements_are_pinned_and_have_a_reason():
 def test_times_of_all_notebooks_are_stored():
     times = json.loads((PROJECT / "results" / "times.json").read_text(encoding="utf-8"))
     assert set(times) == {path.stem for path in opening.find_notebooks()}
+    simulated = json.loads((PROJECT / "results" / "times_simulated.json").read_text(encoding="utf-8"))
+    assert set(simulated) == {path.stem for path in NOTEBOOKS}
 
 
 def test_every_notebook_needs_less_than_4_gib():
@@ -207,6 +209,7 @@ def small_project(tmp_path, monkeypatch):
         monkeypatch.setattr(run, name, tmp_path / folder)
     monkeypatch.setattr(run, "PROJECT", tmp_path)
     monkeypatch.setattr(run, "TIMES", tmp_path / "times.json")
+    monkeypatch.setattr(run, "SIMULATED_TIMES", tmp_path / "times_simulated.json")
     monkeypatch.setattr(opening, "SETUP", "1 + 1")
 
     def write(source):
@@ -255,6 +258,29 @@ def test_run_ends_with_the_table_of_results(small_project, monkeypatch, capsys):
     assert re.search(r"^reader +ten test films +0\.700$", shown, flags=re.MULTILINE)
     assert re.search(r"^knn +test +0\.750 +0\.900$", shown, flags=re.MULTILINE)
     assert shown.count("knn") == 1
+
+
+def test_run_announces_the_time_of_the_last_run_on_such_films(small_project, monkeypatch, capsys):
+    folder = small_project("print(6 * 7)")
+    (folder / "times.json").write_text('{"01_small": 6000}')
+    monkeypatch.setattr(sys, "argv", ["run.py", "--times"])
+    monkeypatch.setattr(helpers, "QUICK", False)
+    run.main()
+    assert "about 1 min" in capsys.readouterr().out
+    assert 0 < json.loads((folder / "times_simulated.json").read_text())["01_small"] < 60
+    (folder / "times_simulated.json").write_text('{"01_small": 600}')
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    run.main()
+    assert "about 10 min" in capsys.readouterr().out
+    assert (folder / "times_simulated.json").read_text() == '{"01_small": 600}'
+
+
+def test_times_are_kept_of_full_runs_only(small_project, monkeypatch):
+    small_project("print(6 * 7)")
+    monkeypatch.setattr(sys, "argv", ["run.py", "--times"])
+    monkeypatch.setattr(helpers, "QUICK", True)
+    with pytest.raises(SystemExit, match="full runs on simulated films"):
+        run.main()
 
 
 def test_run_says_in_a_sentence_which_notebook_failed(small_project, monkeypatch, capsys):

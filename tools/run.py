@@ -3,6 +3,7 @@
 python tools/run.py            into build/notebooks, and print the results; for readers
 python tools/run.py --refresh  the solutions, too; stores outputs, times and peaks of memory (GiB) in the project;
                                for maintainers on Linux, on the real X-rays
+python tools/run.py --times    as without it, and stores the times of simulated films, which the first line announces
 """
 
 import argparse
@@ -23,7 +24,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
 BUILD = PROJECT / "build" / "notebooks"
 OWN_RESULTS = PROJECT / "results" / "own"
-TIMES = PROJECT / "results" / "times.json"
+TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real films
+SIMULATED_TIMES = PROJECT / "results" / "times_simulated.json"
 MEMORY = PROJECT / "results" / "memory.json"
 PRINT_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # in KiB on Linux
 LONGEST_CELL = 3600  # seconds
@@ -97,7 +99,9 @@ def print_results(films, seed):
 def main():
     parser = argparse.ArgumentParser(description="Execute the notebooks in order.")
     parser.add_argument("--refresh", action="store_true", help="store the outputs in notebooks/ and results/times.json")
-    refresh = parser.parse_args().refresh
+    parser.add_argument("--times", action="store_true", help="on simulated films: store results/times_simulated.json")
+    options = parser.parse_args()
+    refresh = options.refresh
 
     sys.path.insert(0, str(PROJECT))
     import helpers
@@ -106,16 +110,18 @@ def main():
         source = helpers.sources.describe_source()
         if refresh and helpers.are_simulated():
             sys.exit("Stored outputs come from the real X-rays: make refresh PNEUMONIA_DATA=path/to/chest_xray")
+        if options.times and (helpers.QUICK or not helpers.are_simulated()):
+            sys.exit("--times is for full runs on simulated films: unset QUICK, and set PNEUMONIA_DATA to phantoms.")
     except helpers.sources.DataError as error:
         sys.exit(str(error))
 
     paths = find_notebooks(NOTEBOOKS) if refresh else sorted(NOTEBOOKS.glob("*.ipynb"))
     target = NOTEBOOKS if refresh else BUILD
-    times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else {}
+    times_path = SIMULATED_TIMES if helpers.are_simulated() else TIMES
+    times = json.loads(times_path.read_text(encoding="utf-8")) if times_path.exists() else {}
     peaks = {}
     expected = sum(times.get(path.stem, 0) for path in paths)
-    shorter = helpers.QUICK or helpers.are_simulated()  # the times are those of full runs on the real films
-    minutes = f"{'at most ' if shorter else ''}about {max(1, round(expected / 60))} min on two cores"
+    minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
     folder = target.relative_to(PROJECT)
     print(f"Executing {len(paths)} notebooks into {folder}: {minutes}. Films: {source}", flush=True)
     for number, path in enumerate(paths, start=1):
@@ -126,10 +132,12 @@ def main():
             sys.exit(f"failed.\n{explain(error)}")
         print(f"{seconds:.0f} s", flush=True)
         write_whole(notebook, target / path.relative_to(NOTEBOOKS))
+        times[path.stem] = round(seconds, 1)
         if refresh:
-            times[path.stem], peaks[path.stem] = round(seconds, 1), round(int(peak) / 2**20, 2)
+            peaks[path.stem] = round(int(peak) / 2**20, 2)
+    if refresh or options.times:
+        helpers.write_whole(times_path, json.dumps(times, indent=2) + "\n")
     if refresh:
-        helpers.write_whole(TIMES, json.dumps(times, indent=2) + "\n")
         helpers.write_whole(MEMORY, json.dumps(peaks, indent=2) + "\n")
     print_results(helpers.results_name(), helpers.SEED)
     print(f"\nThe executed notebooks are in {folder}")
