@@ -16,6 +16,7 @@
 
 PYTHON ?= python3
 COLAB_PYTHON ?= python3.13
+VENV_PYTHON = $(PYTHON)
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
 
@@ -45,20 +46,9 @@ test-colab: export PNEUMONIA_DATA := phantoms
 test-colab: build/colab-venv/ready
 	build/colab-venv/bin/python -m pytest --nbval --nbval-current-env notebooks
 
-build/colab-venv/ready: tests/colab-requirements.txt
-	@echo "Making build/colab-venv with the packages of $<; this takes a few minutes, once."
-	@$(COLAB_PYTHON) -m venv build/colab-venv
-	@build/colab-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	@touch $@
-
 test-machines: export PNEUMONIA_DATA := phantoms
 test-machines: build/machines-venv/ready
 	build/machines-venv/bin/python -m pytest tests/several_machines.py
-
-build/machines-venv/ready: tools/several-machines-requirements.txt
-	@echo "Making build/machines-venv with the packages of $<; this takes a minute, once."
-	@$(PYTHON) -m venv build/machines-venv
-	@build/machines-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 
 benchmark: .venv/ready build/benchmark-venv/ready
 	@$(BIN)/python tools/benchmark.py
@@ -67,12 +57,6 @@ benchmark: .venv/ready build/benchmark-venv/ready
 benchmark-notebooks: .venv/ready
 	@$(BIN)/python tools/benchmark.py --notebooks
 	@$(BIN)/python tools/benchmark_page.py
-
-build/benchmark-venv/ready: tools/benchmark-requirements.txt
-	@echo "Making build/benchmark-venv with PyTorch; this takes a few minutes, once."
-	@$(PYTHON) -m venv build/benchmark-venv
-	@build/benchmark-venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	@touch $@
 
 slides: build/docs-venv/ready build/npm/ready
 	@build/docs-venv/bin/python tools/slides.py
@@ -84,18 +68,24 @@ check-site: slides site
 	build/docs-venv/bin/python tools/check_slides.py
 	build/docs-venv/bin/python tools/check_site.py
 
-build/docs-venv/ready: docs/requirements.txt
-	@echo "Making build/docs-venv with the packages of docs/requirements.txt; this takes a minute, once."
-	@$(PYTHON) -m venv build/docs-venv
-	@build/docs-venv/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
-	@touch $@
-
 # npm ci compares every package with the checksum in docs/package-lock.json
 build/npm/ready: docs/package.json docs/package-lock.json
 	@command -v npm > /dev/null || { echo "Slides and site need npm, which comes with Node.js: install it first." >&2; exit 1; }
 	@mkdir -p build/npm
 	@cp docs/package.json docs/package-lock.json build/npm
 	@cd build/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# environments beside the course's own, each from its own file of requirements
+build/colab-venv/ready: tests/colab-requirements.txt
+build/machines-venv/ready: tools/several-machines-requirements.txt
+build/benchmark-venv/ready: tools/benchmark-requirements.txt
+build/docs-venv/ready: docs/requirements.txt
+build/colab-venv/ready: VENV_PYTHON = $(COLAB_PYTHON)
+build/colab-venv/ready build/machines-venv/ready build/benchmark-venv/ready build/docs-venv/ready:
+	@echo "Making $(@D) with the packages of $<; this takes a few minutes, once."
+	@$(VENV_PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 .venv/ready: requirements.lock

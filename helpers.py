@@ -88,13 +88,14 @@ def _get_split(split, flatten):
     grey = sources.load_films()[rows["index"]] / np.float32(255)
     if split == "field":
         grey = np.stack([disturb(film, seed) for film, seed in zip(grey, rows["index"], strict=True)])
-    films = _in_colour(grey)
+    films = in_colour(grey)
     if flatten:
         films = films.reshape(len(films), -1)
     return films, rows["class"].to_numpy()
 
 
-def _in_colour(grey):
+def in_colour(grey):
+    """Grey films (N, side, side) with their grey value repeated three times: (N, side, side, 3)."""
     return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
@@ -112,7 +113,7 @@ def get_own_data(folder):
             raise sources.DataError(f"There are no JPEG or PNG files in {where}/{name}: put films there.")
         grey += [sources.read_film(path) for path in paths]
         labels += [label] * len(paths)
-    return _in_colour(np.stack(grey) / np.float32(255)), np.array(labels)
+    return in_colour(np.stack(grey) / np.float32(255)), np.array(labels)
 
 
 def disturb(film, seed):
@@ -184,7 +185,7 @@ def draw_phantoms(metadata):
     """
     with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for a few seconds would only disturb
         grey, masks = sources.phantoms.draw_films(metadata), sources.phantoms.draw_masks(metadata)
-    return _in_colour(grey / np.float32(255)), masks
+    return in_colour(grey / np.float32(255)), masks
 
 
 def split_by_patient(metadata):

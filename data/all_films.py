@@ -18,6 +18,8 @@ import sources
 from select_images import CLASSES
 from sources import DataError
 
+MEDMNIST_SPLITS = {"train": "train", "val": "validation", "test": "test"}  # its name: ours
+
 
 def list_films(size):
     """A DataFrame with one row per film: path, class (0 healthy, 1 pneumonia), split and patient.
@@ -105,16 +107,16 @@ def phantom_folder(size):
 def medmnist_films(size):
     """The table of PneumoniaMNIST with its official splits; each film counts as its own patient."""
     size = 28 if size <= 28 else 64
-    arrays = sources.open_medmnist(size, splits=("train", "val", "test"))
+    arrays = sources.open_medmnist(size, splits=MEDMNIST_SPLITS)
     parts = [
         pd.DataFrame({"class": arrays[f"{short}_labels"].ravel().astype(int), "split": split})
-        for short, split in [("train", "train"), ("val", "validation"), ("test", "test")]
+        for short, split in MEDMNIST_SPLITS.items()
     ]
     table = pd.concat(parts, ignore_index=True)
     names = [f"{split}/{row}.png" for row, split in enumerate(table["split"])]
 
     def fill(folder):
-        films = np.concatenate([arrays[f"{short}_images"] for short in ("train", "val", "test")])
+        films = np.concatenate([arrays[f"{short}_images"] for short in MEDMNIST_SPLITS])
         write_films(films, [folder / name for name in names])
 
     folder = made_once(sources.CACHE / f"pneumoniamnist_{size}", fill)

@@ -160,14 +160,19 @@ def check_going_on(text, done, expected):
     assert list(epochs) == list(range(done + 1, EPOCHS + 1)) and same_losses(epochs, expected)
 
 
+def kill(both, victim, folder):
+    """Kill one process after its third epoch and see the other one stop; returns the number of epochs done."""
+    text, seconds = interrupt(both, victim, signal.SIGKILL)
+    check_stop(text, both[1 - victim], 1 - victim)
+    assert both[victim].wait() == -signal.SIGKILL and seconds < 60
+    done = epochs_done(folder)
+    assert 2 <= done < EPOCHS
+    return done
+
+
 def test_where_the_second_process_is_killed_both_go_on_from_the_last_checkpoint(alone, start_two, tmp_path):
     expected = alone[1]
-    both = start_two(tmp_path)
-    text, seconds = interrupt(both, 1, signal.SIGKILL)
-    check_stop(text, both[0], 0)
-    assert both[1].wait() == -signal.SIGKILL and seconds < 60
-    done = epochs_done(tmp_path)
-    assert 2 <= done < EPOCHS
+    done = kill(start_two(tmp_path), 1, tmp_path)
 
     both = start_two(tmp_path)
     for process in both:
@@ -177,12 +182,7 @@ def test_where_the_second_process_is_killed_both_go_on_from_the_last_checkpoint(
 
 def test_where_the_first_process_is_killed_another_number_of_processes_may_go_on(alone, start_two, tmp_path):
     expected = alone[1]
-    both = start_two(tmp_path)
-    text, seconds = interrupt(both, 0, signal.SIGKILL)
-    check_stop(text, both[1], 1)
-    assert both[0].wait() == -signal.SIGKILL and seconds < 60
-    done = epochs_done(tmp_path)
-    assert 2 <= done < EPOCHS
+    done = kill(start_two(tmp_path), 0, tmp_path)
 
     process = start(tmp_path)
     check_going_on(printed(process), done, expected)

@@ -118,10 +118,6 @@ def films_of(count, pixels=64):
     return grey / np.float32(255), rows["class"].to_numpy()
 
 
-def in_colour(grey):
-    return np.repeat(grey[..., np.newaxis], 3, axis=-1)
-
-
 # --- classic models ---------------------------------------------------------------------------------------------------
 
 
@@ -204,25 +200,25 @@ def inference(model, films):
 def cnn_training(precision):
     helpers.import_keras().mixed_precision.set_global_policy(precision)
     films, labels = films_of(at_most(1600))
-    return training(helpers.build_cnn(), in_colour(films), labels)
+    return training(helpers.build_cnn(), helpers.in_colour(films), labels)
 
 
 def cnn_inference(precision):
     helpers.import_keras().mixed_precision.set_global_policy(precision)
-    return inference(helpers.build_cnn(), in_colour(films_of(at_most(2560))[0]))
+    return inference(helpers.build_cnn(), helpers.in_colour(films_of(at_most(2560))[0]))
 
 
 def vgg16_training(precision):
     helpers.import_keras().mixed_precision.set_global_policy(precision)
     grey, labels = films_of(at_most(256))
-    films = in_colour(grey)
+    films = helpers.in_colour(grey)
     return training(helpers.start_vgg16(films, labels, [], epochs=2)[0], films, labels)
 
 
 def vgg16_inference(precision):
     helpers.import_keras().mixed_precision.set_global_policy(precision)
     grey, labels = films_of(at_most(640))
-    films = in_colour(grey)
+    films = helpers.in_colour(grey)
     return inference(helpers.start_vgg16(films[:64], labels[:64], [], epochs=2)[0], films)
 
 
@@ -262,7 +258,7 @@ def cnn_training_cost(count, pixels):
     built = helpers.build_cnn()
     model = keras.models.clone_model(built, input_tensors=keras.Input((pixels, pixels, 3)))
     model.compile(keras.optimizers.RMSprop(1e-4), loss="binary_crossentropy", metrics=["accuracy"])
-    return fit_seconds(model, in_colour(grey), labels, warm_up=32 + count % 32)
+    return fit_seconds(model, helpers.in_colour(grey), labels, warm_up=32 + count % 32)
 
 
 def vgg16_of(pixels):
@@ -278,11 +274,11 @@ def vgg16_of(pixels):
 def vgg16_training_cost(count, pixels):
     """Seconds of one epoch."""
     grey, labels = films_of(count, pixels)
-    return fit_seconds(vgg16_of(pixels), in_colour(grey), labels, warm_up=32 + count % 32)
+    return fit_seconds(vgg16_of(pixels), helpers.in_colour(grey), labels, warm_up=32 + count % 32)
 
 
 def vgg16_inference_cost(count, pixels):
-    return predict_seconds(vgg16_of(pixels), in_colour(films_of(count, pixels)[0]))
+    return predict_seconds(vgg16_of(pixels), helpers.in_colour(films_of(count, pixels)[0]))
 
 
 # cost: (function of films and pixels; films on the curve by films; how many films on the curve by pixels)

@@ -37,7 +37,7 @@ def disturbed(films, parts, first_seed):
         for part in parts:
             film = PARTS[part](film, rng)
         copies.append(np.clip(film, 0, 1))
-    return np.repeat(np.stack(copies).astype(np.float32)[..., np.newaxis], 3, axis=-1)
+    return helpers.in_colour(np.stack(copies).astype(np.float32))
 
 
 def field_like_auc(parts, films, labels, fit, validation):

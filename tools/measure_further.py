@@ -73,9 +73,9 @@ def measure_ingredients():
     table = helpers.list_all_films(SIZE)
     validation = table[table["split"] == "validation"]
     labels = validation["class"].to_numpy()
-    films = np.concatenate([batch.numpy() for batch, _ in stream(validation, equalised=False)])
+    films = np.concatenate([batch.numpy() for batch, _ in helpers.stream_films(validation, SIZE)])
     grey = [helpers.disturb(film, 100_000 + number) for number, film in enumerate(films[:, :, :, 0])]
-    kinds = {"as they are": films, "disturbed": np.repeat(np.stack(grey)[..., np.newaxis], 3, axis=-1)}
+    kinds = {"as they are": films, "disturbed": helpers.in_colour(np.stack(grey))}
     result = {}
 
     def keep(name, answers):
