@@ -380,6 +380,7 @@ def bootstrap_interval(statistic, patients, draws=1000, seed=0):
     """The range that holds a statistic in 95 % of repeated draws of patients, (lower, upper).
 
     statistic: a function of an int array of positions of films, such as lambda rows: score(y[rows], p[rows])["auc"];
+    where it gives several numbers, lower and upper are arrays of as many;
     patients: (N,), the patient of each film. Patients are drawn with replacement, each with all films of hers: films of
     one patient resemble each other, so drawing films would make the range too narrow.
     """
@@ -389,7 +390,7 @@ def bootstrap_interval(statistic, patients, draws=1000, seed=0):
     for _ in range(draws):
         drawn = rng.integers(len(films_of), size=len(films_of))
         values.append(statistic(np.concatenate([films_of[patient] for patient in drawn])))
-    return tuple(np.percentile(values, [2.5, 97.5]))
+    return tuple(np.percentile(values, [2.5, 97.5], axis=0))
 
 
 def write_whole(path, text):
@@ -468,7 +469,7 @@ def _plot_epochs(history, quantity, ax):
 
 
 def import_keras():
-    """Import Keras without TensorFlow's page of greetings and its hints about speed. Returns the module."""
+    """Import Keras without TensorFlow's page of greetings, hints about speed and waiting. Returns the module."""
     sys.stderr.flush()
     standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -480,6 +481,8 @@ def import_keras():
         os.close(standard_error)
         os.close(nowhere)
     tf.get_logger().setLevel("ERROR")
+    # TensorFlow tunes how films are fed to a network; of no use here, and every fit and predict may wait for its end
+    tf.data.experimental.AutotuneOptions.enabled = property(lambda options: False)
     return keras
 
 

@@ -238,6 +238,17 @@ def test_the_interval_leaves_out_two_and_a_half_percent_on_each_side():
     assert helpers.bootstrap_interval(lambda rows: next(values), [1, 2], draws=1001) == pytest.approx((25, 975))
 
 
+def test_several_statistics_of_the_same_draws_have_an_interval_each():
+    labels, scores, patients = simulate_exam(np.random.default_rng(3))
+
+    def interval(statistic):
+        return helpers.bootstrap_interval(statistic, patients, draws=50)
+
+    lower, upper = interval(lambda rows: [quick_auc(labels[rows], scores[rows]), scores[rows].mean()])
+    for place, statistic in enumerate([lambda r: quick_auc(labels[r], scores[r]), lambda r: scores[r].mean()]):
+        assert (lower[place], upper[place]) == interval(statistic)
+
+
 def test_the_same_seed_gives_the_same_interval():
     labels, scores, patients = simulate_exam(np.random.default_rng(3))
 

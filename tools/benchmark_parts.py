@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -190,11 +191,13 @@ def throughput(model, count, seconds, passes):
 
 
 def training(model, films, labels):
-    return throughput(model, len(films), fit_seconds(model, films, labels, warm_up=64), passes=3)
+    seconds = statistics.median(fit_seconds(model, films, labels, warm_up=64) for _ in range(3))
+    return throughput(model, len(films), seconds, passes=3)
 
 
 def inference(model, films):
-    return throughput(model, len(films), predict_seconds(model, films), passes=1)
+    seconds = statistics.median(predict_seconds(model, films) for _ in range(3))
+    return throughput(model, len(films), seconds, passes=1)
 
 
 def cnn_training(precision):

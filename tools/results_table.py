@@ -68,14 +68,14 @@ def model_card_table():
     for split in ("validation", "test", "field"):
         rows = predictions[predictions["split"] == split]
         labels, p, groups = rows["label"].to_numpy(), rows["probability"].to_numpy(), patients[rows["index"]]
-        cells = [split]
-        for name, limit in [("auc", 0.5), ("accuracy", 0.5), ("sensitivity", threshold), ("specificity", threshold)]:
-            value = helpers.score(labels, p, limit)[name]
-            low, high = helpers.bootstrap_interval(
-                lambda drawn, n=name, t=limit, y=labels, p=p: helpers.score(y[drawn], p[drawn], t)[n], groups
-            )
-            cells.append(f"{value:.3f} ({low:.3f} to {high:.3f})")
-        lines.append("| " + " | ".join(cells) + " |")
+
+        def four_scores(drawn, labels=labels, p=p):
+            at_half, at_threshold = (helpers.score(labels[drawn], p[drawn], limit) for limit in (0.5, threshold))
+            return [at_half["auc"], at_half["accuracy"], at_threshold["sensitivity"], at_threshold["specificity"]]
+
+        values, ends = four_scores(slice(None)), helpers.bootstrap_interval(four_scores, groups)
+        cells = [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in zip(values, *ends, strict=True)]
+        lines.append(f"| {split} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
