@@ -40,6 +40,13 @@ def test_importing_keras_writes_nothing_and_leaves_standard_error_open():
     assert (run.stdout, run.stderr) == ("", "here\n")
 
 
+def test_tensorflow_does_not_tune_the_pipelines_of_fit_and_predict():
+    """Else the end of each may wait for the tuner, in the worst case as long as the training took."""
+    helpers.import_keras()
+    assert tf.data.Options()._to_proto().autotune_options.enabled is False
+    assert tf.data.Options()._to_proto().autotune_options.WhichOneof("optional_enabled")
+
+
 @pytest.mark.parametrize("kind", [list, np.array])
 def test_scores_are_those_counted_by_hand(kind):
     scores = helpers.score(kind(LABELS), kind(PROBABILITIES))

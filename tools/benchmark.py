@@ -34,6 +34,7 @@ def model_tasks(reduced):
     A task is "part argument ...": a function of benchmark_parts.py, or of benchmark_torch.py if it starts with torch.
     """
     tasks = ["start_up", "loading_cold", "loading_warm", "knn", "logistic_regression"]
+    tasks += ["ten_fits", "ten_fits on"]
     for precision in dict.fromkeys(["float32", reduced]):
         tasks += [f"matmul {precision}", f"torch_matmul {precision}"]
         tasks += [f"{model}_{doing} {precision}" for model in ("cnn", "vgg16") for doing in ("training", "inference")]
@@ -48,7 +49,7 @@ def model_tasks(reduced):
 
 def notebook_tasks():
     """The measurements of the second part."""
-    return [f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb"))] + ["make_test"]
+    return ["make_test", *(f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb")))]
 
 
 def command(task):

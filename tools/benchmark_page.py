@@ -29,6 +29,8 @@ PARTS = {
     "loading_warm": "training films, prepared before",
     "knn": "nearest neighbours, 400 films among 1,600",
     "logistic_regression": "logistic regression, fitted to 1,600 films",
+    "ten_fits": "ten short trainings of the small network",
+    "ten_fits on": "the same, TensorFlow tuning its pipelines",
 }
 NETWORKS = {"cnn": "convolutional network", "vgg16": "VGG16"}
 # cost: (name, colour that the colour-blind tell apart, marker)

@@ -225,6 +225,19 @@ def vgg16_inference(precision):
     return inference(helpers.start_vgg16(films[:64], labels[:64], [], epochs=2)[0], films)
 
 
+def ten_fits(tuning="off"):
+    """Ten short trainings of the small network; tuning "on": TensorFlow tunes its pipelines, as it does by itself."""
+    helpers.import_keras()
+    import tensorflow as tf
+
+    if tuning == "on":
+        tf.data.experimental.AutotuneOptions.enabled = property(lambda options: True)
+    grey, labels = films_of(at_most(800))
+    films, model = helpers.in_colour(grey), helpers.build_cnn()
+    model.fit(films[:64], labels[:64], verbose=0)
+    return {"seconds": sum(seconds_of(model.fit, films, labels, verbose=0) for _ in range(10))}
+
+
 def matmul(precision):
     """The fastest multiplication of two square matrices: what the processor can do at all."""
     helpers.import_keras()
@@ -308,7 +321,7 @@ def curve_by_pixels(name):
 
 
 PARTS = [machine, start_up, notebook, make_test, loading_cold, loading_warm, knn, logistic_regression, cnn_training]
-PARTS += [cnn_inference, vgg16_training, vgg16_inference, matmul, curve_by_films, curve_by_pixels]
+PARTS += [cnn_inference, vgg16_training, vgg16_inference, ten_fits, matmul, curve_by_films, curve_by_pixels]
 
 
 def peak_memory():

@@ -1,7 +1,8 @@
 """Run the notebooks that train models with several seeds, and store what they measure.
 
 python tools/measure.py          all of them, on the films that PNEUMONIA_DATA chooses; about an hour on two cores
-python tools/measure.py 04 06    only these; what is stored of the others stays
+python tools/measure.py 04 06    only these; what is stored of the others stays. 06 needs the predictions of 02 to 04
+                                 with every seed in results/own: measure those before
 
 Writes results/<films>.json (scores of all seeds), results/<films>_predictions.csv (seed 0), and in results/bands.json
 the bands of AUC that the checks in the notebooks compare with, for full and for quick runs. QUICK=1 measures only the

@@ -45,7 +45,7 @@ def execute(path, last_line=None):
         notebook,
         timeout=LONGEST_CELL,
         kernel_name="python3",
-        shutdown_kernel="immediate",  # nothing is left to write; a kernel with TensorFlow takes two seconds to say goodbye
+        shutdown_kernel="immediate",  # all is written, and TensorFlow takes two seconds to say goodbye
         store_widget_state=False,
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],  # else the kernel writes a warning about itself into the progress
