@@ -481,8 +481,9 @@ def import_keras():
         os.close(standard_error)
         os.close(nowhere)
     tf.get_logger().setLevel("ERROR")
-    # TensorFlow tunes how films are fed to a network; of no use here, and every fit and predict may wait for its end
-    tf.data.experimental.AutotuneOptions.enabled = property(lambda options: False)
+    # by default TensorFlow tunes how films are fed to a network; here that only makes fit and predict wait at their end
+    tuned = tf.data.experimental.AutotuneOptions.enabled
+    tf.data.experimental.AutotuneOptions.enabled = tuned.getter(lambda options: bool(tuned.fget(options)))
     return keras
 
 

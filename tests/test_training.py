@@ -45,6 +45,9 @@ def test_tensorflow_does_not_tune_the_pipelines_of_fit_and_predict():
     helpers.import_keras()
     assert tf.data.Options()._to_proto().autotune_options.enabled is False
     assert tf.data.Options()._to_proto().autotune_options.WhichOneof("optional_enabled")
+    chosen = tf.data.Options()
+    chosen.autotune.enabled = True  # TensorFlow does so itself where several devices train
+    assert chosen._to_proto().autotune_options.enabled
 
 
 @pytest.mark.parametrize("kind", [list, np.array])
