@@ -482,8 +482,9 @@ def import_keras():
         os.close(nowhere)
     tf.get_logger().setLevel("ERROR")
     # by default TensorFlow tunes how films are fed to a network; here that only makes fit and predict wait at their end
-    tuned = tf.data.experimental.AutotuneOptions.enabled
-    tf.data.experimental.AutotuneOptions.enabled = tuned.getter(lambda options: bool(tuned.fget(options)))
+    if tf.data.Options().autotune.enabled is None:
+        tuned = tf.data.experimental.AutotuneOptions.enabled
+        tf.data.experimental.AutotuneOptions.enabled = tuned.getter(lambda options: bool(tuned.fget(options)))
     return keras
 
 
