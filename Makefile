@@ -6,7 +6,7 @@
 # make test-machines training in several processes that stand for several machines, some of them killed; needs JAX
 # make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
 # make benchmark measure time and memory into results/benchmark.json and docs/performance.md: make benchmark PNEUMONIA_DATA=...
-# make benchmark-notebooks  add the seconds of each notebook and of make test, after make benchmark (an hour)
+# make benchmark-notebooks  add the seconds of each notebook and of make test, after make benchmark (45 minutes)
 # make soak      the whole series ten times in a row: same outputs, no growth, nothing left behind (hours)
 # make lock      write requirements.lock anew after a change of requirements.txt
 # make slides    a deck of slides for each notebook into build/slides, from the stored outputs
@@ -32,7 +32,7 @@ test: export QUICK := $(or $(QUICK),1)
 test: export PNEUMONIA_DATA := $(or $(PNEUMONIA_DATA),phantoms)
 test: .venv/ready
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -m "not slow" --nbval --nbval-current-env tests notebooks
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope --nbval --nbval-current-env tests notebooks
 
 test-slow: export PNEUMONIA_DATA := phantoms
 test-slow: .venv/ready

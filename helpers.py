@@ -350,15 +350,17 @@ def load_predictions(split):
 
     split: "validation", "test" or "field". Returns a DataFrame with one row per film: index and label, and one column
     per model, such as "knn". Taken from the reader's own runs where there are any, else from the stored ones.
-    Raises sources.DataError where neither is there for these films.
+    Raises sources.DataError where a model of notebooks 2 to 4 has none for these films.
     """
     own = OWN_RESULTS / f"{results_name()}_predictions.csv"
     stored = PROJECT / "results" / f"{results_name().removesuffix('_quick')}_predictions.csv"
     tables = [pd.read_csv(path) for path in (stored, own) if path.exists()]
     tables = [table[(table["split"] == split) & (table["seed"] == SEED)] for table in tables]
-    if all(table.empty for table in tables):
+    missing = [model for model in MODELS[:5] if not any((table["model"] == model).any() for table in tables)]
+    if missing:
         raise sources.DataError(
-            f"There are no {split} predictions for these films with seed {SEED} yet: run notebooks 2 to 4 first."
+            f"There are no {split} predictions of {', '.join(missing)} for these films with seed {SEED} yet: "
+            "run notebooks 2 to 4 first."
         )
     table = pd.concat(tables).drop_duplicates(["model", "index"], keep="last")
     wide = table.pivot(index=["index", "label"], columns="model", values="probability")

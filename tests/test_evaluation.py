@@ -46,6 +46,12 @@ def write_predictions(path, rows):
     pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
 
 
+@pytest.fixture
+def three_models(monkeypatch):
+    """As if the course had no others."""
+    monkeypatch.setattr(helpers, "MODELS", ["knn", "cnn", "vgg16"])
+
+
 STORED = [
     ("vgg16", "test", 0, 7, 1, 0.71),
     ("vgg16", "test", 0, 5, 0, 0.51),
@@ -53,6 +59,8 @@ STORED = [
     ("knn", "test", 0, 7, 1, 0.17),
     ("knn", "test", 1, 5, 0, 0.99),
     ("knn", "validation", 0, 3, 1, 0.13),
+    ("cnn", "validation", 0, 3, 1, 0.23),
+    ("vgg16", "validation", 0, 3, 1, 0.73),
     ("cnn", "test", 0, 5, 0, 0.25),
     ("cnn", "test", 0, 7, 1, 0.27),
 ]
@@ -63,7 +71,7 @@ def columns_of(table):
     return {name: table[name].tolist() for name in table}
 
 
-def test_stored_predictions_have_one_row_per_film_and_one_column_per_model(own_project):
+def test_stored_predictions_have_one_row_per_film_and_one_column_per_model(own_project, three_models):
     write_predictions(own_project / "results" / "phantoms_predictions.csv", STORED)
     table = helpers.load_predictions("test")
     assert list(table) == ["index", "label", "knn", "cnn", "vgg16"] and table.columns.name is None
@@ -71,11 +79,15 @@ def test_stored_predictions_have_one_row_per_film_and_one_column_per_model(own_p
         "index": [5, 7], "label": [0, 1], "knn": [0.15, 0.17], "cnn": [0.25, 0.27], "vgg16": [0.51, 0.71]
     }  # fmt: skip
     assert list(table.index) == [0, 1]
-    assert columns_of(helpers.load_predictions("validation")) == {"index": [3], "label": [1], "knn": [0.13]}
+    assert columns_of(helpers.load_predictions("validation")) == {
+        "index": [3], "label": [1], "knn": [0.13], "cnn": [0.23], "vgg16": [0.73]
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_own_predictions_go_before_the_stored_ones_model_by_model_and_film_by_film(quick, own_project, monkeypatch):
+def test_own_predictions_go_before_the_stored_ones_model_by_model_and_film_by_film(
+    quick, own_project, three_models, monkeypatch
+):
     monkeypatch.setattr(helpers, "QUICK", quick)
     write_predictions(own_project / "results" / "phantoms_predictions.csv", STORED)
     write_predictions(helpers.OWN_RESULTS / f"{helpers.results_name()}_predictions.csv", OWN)
@@ -86,7 +98,8 @@ def test_own_predictions_go_before_the_stored_ones_model_by_model_and_film_by_fi
     }  # fmt: skip
 
 
-def test_predictions_come_back_as_they_were_kept():
+def test_predictions_come_back_as_they_were_kept(monkeypatch):
+    monkeypatch.setattr(helpers, "MODELS", ["knn", "vgg16"])
     for model, probabilities in {"vgg16": [0.2, 0.9, 0.6], "knn": [0.1, 0.8, 0.7]}.items():
         helpers.save_result(model, "test", [11, 10, 12], [0, 1, 1], probabilities, seconds=1, notebook=2)
     table = helpers.load_predictions("test")
@@ -102,8 +115,8 @@ def test_all_models_stand_in_the_order_in_which_the_notebooks_make_them(own_proj
     assert list(helpers.load_predictions("test")) == ["index", "label", *models]
 
 
-@pytest.mark.parametrize("missing", ["file", "films", "split", "seed"])
-def test_predictions_that_nobody_made_are_a_sentence(missing, own_project, monkeypatch, tmp_path):
+@pytest.mark.parametrize("missing", ["file", "films", "split", "seed", "model"])
+def test_predictions_that_nobody_made_are_a_sentence(missing, own_project, three_models, monkeypatch, tmp_path):
     if missing != "file":
         write_predictions(own_project / "results" / "phantoms_predictions.csv", STORED)
         write_predictions(helpers.OWN_RESULTS / "phantoms_predictions.csv", OWN)
@@ -111,10 +124,15 @@ def test_predictions_that_nobody_made_are_a_sentence(missing, own_project, monke
         monkeypatch.setenv("PNEUMONIA_DATA", "medmnist")
     if missing == "seed":
         monkeypatch.setattr(helpers, "SEED", 4)
+    if missing == "model":
+        monkeypatch.setattr(helpers, "MODELS", ["knn", "logistic_regression", "cnn", "decision_tree", "vgg16"])
     split = "field" if missing == "split" else "test"
     with pytest.raises(sources.DataError) as caught:
         helpers.load_predictions(split)
-    check_sentence(str(caught.value), tmp_path, split, f"seed {helpers.SEED}", "run notebooks 2 to 4")
+    models = "logistic_regression, decision_tree" if missing == "model" else "knn, cnn, vgg16"
+    check_sentence(
+        str(caught.value), tmp_path, f"{split} predictions of {models} for", f"seed {helpers.SEED}", "run notebooks 2"
+    )
 
 
 @pytest.mark.parametrize("quick", [False, True])

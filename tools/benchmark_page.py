@@ -182,10 +182,9 @@ def notebooks_table(measured):
     if not notebooks:
         return "Not measured yet."
     tasks = notebooks | {"make_test": "`make test`"}
-    return table(
-        ["notebook", "seconds", "lowest to highest", "peak memory, GB"],
-        *(seconds_row(measured, task, name) for task, name in tasks.items()),
-    )
+    rows = (seconds_row(measured, task, name) for task, name in tasks.items())
+    films = f"\n\nMeasured on {measured['machine']['date_notebooks']}. Films: {measured['machine']['films_notebooks']}."
+    return table(["notebook", "seconds", "lowest to highest", "peak memory, GB"], *rows) + films
 
 
 def targets(measured):

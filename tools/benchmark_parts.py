@@ -213,7 +213,7 @@ def cnn_inference(precision):
 
 def vgg16_training(precision):
     helpers.import_keras().mixed_precision.set_global_policy(precision)
-    grey, labels = films_of(at_most(256))
+    grey, labels = films_of(at_most(512))
     films = helpers.in_colour(grey)
     return training(helpers.start_vgg16(films, labels, [], epochs=2)[0], films, labels)
 
