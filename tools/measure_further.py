@@ -2,11 +2,13 @@
 
 python tools/measure_further.py ingredients   trains its network with one ingredient at a time and writes
                                               results/ingredients.json; 15 minutes on two cores
+python tools/measure_further.py recipes       trains it with all random changes, longer or on larger films, and writes
+                                              results/recipes.json; an hour on two cores
 python tools/measure_further.py exam          executes the notebook, stores it, and writes results/further.json; half an
                                               hour on the real films
 
-Of the ingredients every network sees the same training films of 64 x 64 pixels for two epochs, and all figures are of
-validation patients, on their films as they are and disturbed as in notebook 6.
+Of the ingredients every network sees the same training films of 64 x 64 pixels for two epochs. All figures but those of
+the exam are of validation patients, on their films as they are and disturbed as in notebook 6.
 """
 
 import json
@@ -27,13 +29,24 @@ from keras import layers  # noqa: E402
 
 EPOCHS = 2
 SIZE = 64
-SHIFTS = [layers.RandomTranslation(0.1, 0.1, fill_mode="constant"), layers.RandomZoom(0.2, fill_mode="constant")]
-EXPOSURES = [
-    layers.RandomRotation(10 / 360, fill_mode="constant"),
-    layers.RandomBrightness(0.15, value_range=(0, 1)),
-    layers.RandomContrast(0.3, value_range=(0, 1)),
-]
+RECIPES = {"4 epochs, 128 pixels": (4, 128), "7 epochs, 128 pixels": (7, 128), "4 epochs, 160 pixels": (4, 160)}
 EQUALISE = layers.Equalization(value_range=(0, 1))
+
+
+def nothing():
+    return []
+
+
+def shifts_and_zooms():
+    return [layers.RandomTranslation(0.1, 0.1, fill_mode="constant"), layers.RandomZoom(0.2, fill_mode="constant")]
+
+
+def tilt_and_exposure():
+    return [
+        layers.RandomRotation(10 / 360, fill_mode="constant"),
+        layers.RandomBrightness(0.15, value_range=(0, 1)),
+        layers.RandomContrast(0.3, value_range=(0, 1)),
+    ]
 
 
 def stream(table, equalised, shuffle=False):
@@ -41,20 +54,22 @@ def stream(table, equalised, shuffle=False):
     return films.map(lambda pictures, labels: (EQUALISE(pictures), labels)) if equalised else films
 
 
-def train(table, augmentation=(), equalised=False, weighted=False):
-    """A network fine-tuned on the training films."""
+def train(table, make_changes=nothing, equalised=False, weighted=False, averaged=False):
+    """A network fine-tuned on the training films; make_changes: a function, as layers take their seed when made."""
     rows = table[table["split"] == "train"].sample(frac=1, random_state=0)
     keras.utils.set_random_seed(0)
-    model, _ = helpers.start_vgg16(stream(rows, equalised), rows["class"].to_numpy(), augmentation, EPOCHS)
+    model, _ = helpers.start_vgg16(stream(rows, equalised), rows["class"].to_numpy(), make_changes(), EPOCHS)
     share = rows["class"].mean()
     weights = {0: 0.5 / (1 - share), 1: 0.5 / share} if weighted else None
+    model.optimizer.use_ema = averaged  # in the end the weights are their mean over about the last hundred steps
     model.fit(stream(rows, equalised, shuffle=True), epochs=EPOCHS, verbose=0, shuffle=False, class_weight=weights)
     return model
 
 
 def views(films):
-    """The film as it is, and moved by four pixels to each of the four sides."""
-    moves = [(0, 0), (0, 4), (0, -4), (4, 0), (-4, 0)]
+    """The film as it is, and moved by a sixteenth of its side to each of the four sides."""
+    step = films.shape[1] // 16
+    moves = [(0, 0), (0, step), (0, -step), (step, 0), (-step, 0)]
     return [shift(films, (0, *move, 0), order=0) for move in moves]
 
 
@@ -68,34 +83,71 @@ def store(result, name):
     helpers.write_whole(PROJECT / "results" / name, json.dumps(result, indent=1) + "\n")
 
 
+def validation_films(validation, size):
+    """The films as they are, and disturbed as in notebook 6."""
+    films = np.concatenate([batch.numpy() for batch, _ in helpers.stream_films(validation, size)])
+    grey = [helpers.disturb(film, 100_000 + number) for number, film in enumerate(films[:, :, :, 0])]
+    return {"as they are": films, "disturbed": helpers.in_colour(np.stack(grey))}
+
+
+def keep(result, file, name, labels, kinds, answers):
+    """Add the scores of one network to the result, which is stored each time."""
+    result[name] = {kind: scores(labels, answer) for kind, answer in zip(kinds, answers, strict=True)}
+    print(name, result[name], flush=True)
+    store(result, file)
+
+
+def mean_of_views(model, kinds):
+    return [
+        np.mean([model.predict(view, verbose=0) for view in views(pictures)], axis=0) for pictures in kinds.values()
+    ]
+
+
 def measure_ingredients():
     print("calculating in:", helpers.choose_precision())
     table = helpers.list_all_films(SIZE)
     validation = table[table["split"] == "validation"]
-    labels = validation["class"].to_numpy()
-    films = np.concatenate([batch.numpy() for batch, _ in helpers.stream_films(validation, SIZE)])
-    grey = [helpers.disturb(film, 100_000 + number) for number, film in enumerate(films[:, :, :, 0])]
-    kinds = {"as they are": films, "disturbed": helpers.in_colour(np.stack(grey))}
-    result = {}
-
-    def keep(name, answers):
-        result[name] = {kind: scores(labels, answer) for kind, answer in zip(kinds, answers, strict=True)}
-        print(name, result[name], flush=True)
-        store(result, "ingredients.json")
-
+    labels, kinds, result = validation["class"].to_numpy(), validation_films(validation, SIZE), {}
     for name, options in {
         "nothing": {},
-        "shifts and zooms": {"augmentation": SHIFTS},
-        "tilt and exposure": {"augmentation": EXPOSURES},
+        "shifts and zooms": {"make_changes": shifts_and_zooms},
+        "tilt and exposure": {"make_changes": tilt_and_exposure},
         "equalised": {"equalised": True},
         "class weights": {"weighted": True},
+        "mean of the weights": {"averaged": True},
     }.items():
         model = train(table, **options)
         prepare = EQUALISE if options.get("equalised") else np.asarray
-        keep(name, [model.predict(prepare(pictures), verbose=0) for pictures in kinds.values()])
+        answers = [model.predict(prepare(pictures), verbose=0) for pictures in kinds.values()]
+        keep(result, "ingredients.json", name, labels, kinds, answers)
         if name == "nothing":
-            looks = [[model.predict(view, verbose=0) for view in views(pictures)] for pictures in kinds.values()]
-            keep("mean of five views", [np.mean(answers, axis=0) for answers in looks])
+            keep(result, "ingredients.json", "mean of five views", labels, kinds, mean_of_views(model, kinds))
+
+
+def measure_recipes():
+    print("calculating in:", helpers.choose_precision())
+    result = {}
+    for name, (epochs, size) in RECIPES.items():
+        parts = dict(tuple(helpers.list_all_films(size).groupby("split")))
+        validation = parts["validation"]
+        labels, kinds = validation["class"].to_numpy(), validation_films(validation, size)
+        keras.utils.set_random_seed(helpers.SEED)
+        changes = [*shifts_and_zooms(), *tilt_and_exposure()]
+        rows = parts["train"].sample(frac=1, random_state=helpers.SEED)
+        films = helpers.stream_films(rows, size)
+        model, _ = helpers.start_vgg16(films, rows["class"].to_numpy(), changes, epochs, size)
+        model.fit(
+            helpers.stream_films(rows, size, shuffle=True),
+            validation_data=helpers.stream_films(validation, size),
+            epochs=epochs,
+            verbose=0,
+            shuffle=False,
+            callbacks=helpers.training_callbacks("recipe", epochs),
+        )
+        helpers.load_best_weights(model, "recipe")
+        answers = [model.predict(pictures, verbose=0) for pictures in kinds.values()]
+        keep(result, "recipes.json", name, labels, kinds, answers)
+        keep(result, "recipes.json", f"{name}, five views", labels, kinds, mean_of_views(model, kinds))
 
 
 def measure_exam():
@@ -108,7 +160,7 @@ def measure_exam():
 
 
 if __name__ == "__main__":
-    parts = {"ingredients": measure_ingredients, "exam": measure_exam}
+    parts = {"ingredients": measure_ingredients, "recipes": measure_recipes, "exam": measure_exam}
     if sys.argv[1:] not in [[name] for name in parts]:
-        sys.exit("Say what to measure: python tools/measure_further.py ingredients, or exam.")
+        sys.exit("Say what to measure: python tools/measure_further.py ingredients, recipes or exam.")
     parts[sys.argv[1]]()
