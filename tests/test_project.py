@@ -167,8 +167,9 @@ def test_a_notebook_quotes_the_measured_changes(results, notebook):
         assert f"| {change} | {auc:.3f} |" in text
 
 
-def test_notebook_7_quotes_the_measured_ingredients():
-    measured = json.loads((PROJECT / "results" / "ingredients.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("results", ["ingredients", "recipes"])
+def test_notebook_7_quotes_what_was_measured(results):
+    measured = json.loads((PROJECT / "results" / f"{results}.json").read_text(encoding="utf-8"))
     text = NOTEBOOKS[6].read_text(encoding="utf-8")
     for name, scores in measured.items():
         aucs = [f"{scores[kind]['auc']:.3f}" for kind in ("as they are", "disturbed")]
