@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -31,11 +32,18 @@ PRINT_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru
 LONGEST_CELL = 3600  # seconds
 
 
+def drop_backups():
+    """Forget interrupted trainings: one that goes on in the middle gives other figures than one from the beginning."""
+    for backup in (PROJECT / "build" / "weights").glob("*.backup"):
+        shutil.rmtree(backup)
+
+
 def execute(path, last_line=None):
     """The notebook with fresh outputs, the seconds it took, and what last_line, code to run after the last cell, gave.
 
-    Leaves out of the notebook what only a live page can show.
+    Leaves out of the notebook what only a live page can show. All trainings begin with their first epoch.
     """
+    drop_backups()
     notebook = nbformat.read(path, as_version=4)
     set_opening(notebook, path.relative_to(NOTEBOOKS).as_posix())
     if last_line:
