@@ -397,7 +397,7 @@ def bootstrap_interval(statistic, patients, draws=1000, seed=0):
 
 def write_whole(path, text):
     """Write a text file so that a stop half-way leaves the old one. Raises sources.DataError where that fails."""
-    temporary = path.with_name(path.name + ".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # another notebook may write at the same time
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -24,6 +24,12 @@ def simulated_films(monkeypatch):
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
 
 
+@pytest.fixture(autouse=True)
+def no_results_of_others(monkeypatch, tmp_path):
+    """A test finds and keeps results in a folder of its own: notebooks that run beside it change the project's."""
+    monkeypatch.setattr(helpers, "OWN_RESULTS", tmp_path / "results" / "own")
+
+
 @pytest.fixture
 def own_project(monkeypatch, tmp_path):
     """Results and weights lie in a folder of the test's own; the seed is 0 and no run is quick."""
@@ -31,7 +37,6 @@ def own_project(monkeypatch, tmp_path):
     import matplotlib.pyplot as plt
 
     monkeypatch.setattr(helpers, "PROJECT", tmp_path)
-    monkeypatch.setattr(helpers, "OWN_RESULTS", tmp_path / "results" / "own")
     monkeypatch.setattr(helpers, "SEED", 0)
     monkeypatch.setattr(helpers, "QUICK", False)
     yield tmp_path

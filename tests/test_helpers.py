@@ -313,9 +313,8 @@ def test_films_without_an_example_are_all_called_ill_and_a_line_says_so(capsys):
 
 
 @pytest.fixture
-def record(monkeypatch, tmp_path):
-    monkeypatch.setattr(helpers, "OWN_RESULTS", tmp_path / "results" / "own")
-    return tmp_path / "results" / "own" / "reader.json"
+def record():
+    return helpers.OWN_RESULTS / "reader.json"
 
 
 def test_the_readers_right_answers_are_counted_and_kept(record):

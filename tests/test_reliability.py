@@ -578,8 +578,7 @@ def test_a_kill_while_a_notebook_is_stored_leaves_a_whole_notebook(tmp_path):
 @pytest.fixture
 def own_results(monkeypatch, tmp_path):
     monkeypatch.setattr(helpers, "PROJECT", tmp_path)
-    monkeypatch.setattr(helpers, "OWN_RESULTS", tmp_path / "results" / "own")
-    return tmp_path / "results" / "own"
+    return helpers.OWN_RESULTS
 
 
 def save(count=2, model="knn"):
@@ -592,6 +591,12 @@ def test_a_kill_while_a_result_is_kept_leaves_whole_results(own_results):
     killed_while_writing(lambda number: save(2000, f"model {number % 2}"), lambda: save(model="reader"))
     results = json.loads(next(own_results.glob("*.json")).read_text())
     assert {"model 0", "reader"} <= {result["model"] for result in results}
+
+
+def test_notebooks_that_keep_results_at_once_do_not_stop_each_other(own_results):
+    assert in_children(3, lambda: [save(2000, f"model {number % 2}") for number in range(20)]) == [0] * 3
+    results = json.loads(next(own_results.glob("*.json")).read_text())
+    assert {"model 0", "model 1"} >= {result["model"] for result in results} != set()
 
 
 def test_a_result_that_cannot_be_written_is_named_and_the_old_ones_stay(own_results, tmp_path):
