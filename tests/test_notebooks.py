@@ -78,6 +78,11 @@ def test_setup_cell_is_the_common_one(notebook):
     assert code_cells(notebook)[0].source == opening.SETUP
 
 
+def test_outputs_that_name_this_machine_are_not_compared(notebook):
+    cells = [cell for cell in code_cells(notebook) if re.search(r"(describe_setup|choose_precision)\(", cell.source)]
+    assert all("nbval-ignore-output" in cell.metadata.get("tags", []) for cell in cells)
+
+
 @pytest.mark.parametrize("path", SERIES, ids=lambda path: path.stem)
 def test_ends_with_summary_questions_exercises_and_next_notebook(notebook):
     places = [prose(notebook).find(heading) for heading in FIXED_ENDING]
