@@ -6,7 +6,6 @@
 # make test-machines training in several processes that stand for several machines, some of them killed; needs JAX
 # make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
 # make benchmark measure time and memory into results/benchmark.json and docs/performance.md: make benchmark PNEUMONIA_DATA=...
-# make benchmark-notebooks  add the seconds of each notebook and of make test, after make benchmark (45 minutes)
 # make soak      the whole series ten times in a row: same outputs, no growth, nothing left behind (hours)
 # make lock      write requirements.lock anew after a change of requirements.txt
 # make slides    a deck of slides for each notebook into build/slides, from the stored outputs
@@ -20,7 +19,7 @@ VENV_PYTHON = $(PYTHON)
 BIN := .venv/bin
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-slow test-real test-colab test-machines refresh benchmark benchmark-notebooks soak lock slides site check-site clean
+.PHONY: run test test-slow test-real test-colab test-machines refresh benchmark soak lock slides site check-site clean
 
 run: .venv/ready
 	@$(BIN)/python tools/run.py
@@ -52,10 +51,6 @@ test-machines: build/machines-venv/ready
 
 benchmark: .venv/ready build/benchmark-venv/ready
 	@$(BIN)/python tools/benchmark.py
-	@$(BIN)/python tools/benchmark_page.py
-
-benchmark-notebooks: .venv/ready
-	@$(BIN)/python tools/benchmark.py --notebooks
 	@$(BIN)/python tools/benchmark_page.py
 
 slides: build/docs-venv/ready build/npm/ready

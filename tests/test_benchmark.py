@@ -1,5 +1,6 @@
 """The tools of make benchmark: counting, collecting, tables. What they measure is not tested: it differs everywhere."""
 
+import copy
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from conftest import PROJECT, check_sentence
 import benchmark
 import benchmark_page
 import benchmark_parts
+import run
 
 MACHINE = {
     "processor": "A processor",
@@ -28,7 +30,6 @@ MACHINE = {
     "date": "2026-01-02",
     "load_before": 0.0,
 }
-SECOND_PART = {"date_notebooks": "2026-01-03", "films_notebooks": "other films"}
 
 
 def made_figures(task):
@@ -42,10 +43,10 @@ def made_figures(task):
 
 @pytest.fixture
 def measured():
-    """Results as the two parts of the benchmark store them, with easy figures."""
-    tasks = benchmark.model_tasks("mixed_bfloat16") + benchmark.notebook_tasks()
+    """Results as the benchmark stores them, with easy figures."""
+    tasks = benchmark.all_tasks("mixed_bfloat16")
     rounds = {task: {name: [value] * 3 for name, value in made_figures(task).items()} for task in tasks}
-    return {"machine": MACHINE | SECOND_PART, "figures": rounds}
+    return {"machine": MACHINE, "figures": rounds}
 
 
 # --- counting ---------------------------------------------------------------------------------------------------------
@@ -98,14 +99,14 @@ def test_a_cost_is_in_seconds(drawn, cache, cost):
 def test_every_measurement_has_its_function():
     parts = {part.__name__ for part in benchmark_parts.PARTS}
     torch_code = (PROJECT / "tools" / "benchmark_torch.py").read_text(encoding="utf-8")
-    for task in benchmark.model_tasks("mixed_bfloat16") + benchmark.notebook_tasks() + ["machine"]:
+    for task in [*benchmark.all_tasks("mixed_bfloat16"), "machine"]:
         name, *arguments = task.split()
         assert f"def {name}(" in torch_code if name.startswith("torch") else name in parts
         assert not name.startswith("curve") or arguments[0] in benchmark_parts.CURVES
 
 
 def test_without_a_short_format_float32_is_measured_once():
-    tasks = benchmark.model_tasks("float32")
+    tasks = benchmark.all_tasks("float32")
     assert len(tasks) == len(set(tasks)) and "bfloat16" not in " ".join(tasks)
 
 
@@ -166,36 +167,21 @@ def test_results_are_stored_whole(tmp_path, measured):
     assert path.read_bytes() == before and [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-@pytest.fixture
-def stored(tmp_path, monkeypatch):
-    """A stored first part; the measurements of the second give easy figures."""
-    tasks = benchmark.model_tasks("mixed_bfloat16")
-    path = tmp_path / "benchmark.json"
-    benchmark.store({"machine": MACHINE, "figures": {task: made_figures(task) for task in tasks}}, path)
-    monkeypatch.setattr(benchmark, "RESULTS", path)
-    monkeypatch.setattr(benchmark, "measure", lambda task: MACHINE if task == "machine" else made_figures(task))
-    return path
+def test_one_run_measures_everything_and_stores_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "RESULTS", tmp_path / "benchmark.json")
+    machine = copy.deepcopy(MACHINE)
+    monkeypatch.setattr(benchmark, "measure", lambda task: machine if task == "machine" else made_figures(task))
+    benchmark.main()
+    measured = benchmark.load(benchmark.RESULTS)
+    assert set(measured["figures"]) == set(benchmark.all_tasks("mixed_bfloat16"))
+    assert {"knn", "make_test", "notebook 01_metadata", "notebook 07_going_further"} < set(measured["figures"])
+    assert measured["figures"]["notebook 01_metadata"]["seconds"] == [4.0] * benchmark.REPEATS
 
 
-def test_the_second_part_adds_the_notebooks(stored, monkeypatch):
-    before = benchmark.load(stored)["figures"]
-    here = MACHINE | {"films": "others"}
-    monkeypatch.setattr(benchmark, "measure", lambda task: here if task == "machine" else made_figures(task))
-    benchmark.measure_notebooks()
-    after = benchmark.load(stored)["figures"]
-    machine = benchmark.load(stored)["machine"]
-    assert (machine["films"], machine["films_notebooks"]) == ("simulated films", "others")
-    assert set(after) == set(before) | set(benchmark.notebook_tasks()) and "make_test" in after
-    assert {task: after[task] for task in before} == before
-    assert after["notebook 01_metadata"]["seconds"] == [4.0] * benchmark.REPEATS
-
-
-@pytest.mark.parametrize("change", [{"cores": 64}, {"processor": "another"}])
-def test_the_second_part_refuses_another_machine(stored, tmp_path, monkeypatch, change):
-    before = stored.read_bytes()
-    monkeypatch.setattr(benchmark, "measure", lambda task: MACHINE | change)
-    check_sentence(refusal(benchmark.measure_notebooks), tmp_path, "another machine", "make benchmark")
-    assert stored.read_bytes() == before
+def test_notebooks_are_measured_as_a_reader_of_a_fresh_copy_runs_them(monkeypatch):
+    monkeypatch.setenv("PNEUMONIA_DATA", "path/to/chest_xray")
+    monkeypatch.setattr(run, "execute", lambda path: (path, os.environ["PNEUMONIA_DATA"], None))
+    assert benchmark_parts.notebook("01_metadata") == {"seconds": "phantoms"}
 
 
 # --- page and picture -------------------------------------------------------------------------------------------------
@@ -237,7 +223,7 @@ def test_tables_hold_the_figures(measured):
     row = cells(benchmark_page.curves_table(measured), "nearest neighbours")
     assert row[1:] == ["1.00", "1.00 to 2.00", "1.00", "0.50 to 2.00"]
     assert "A processor, 2 cores, 8 GB" in benchmark_page.machine_words(measured)
-    assert "2026-01-03. Films: other films." in benchmark_page.notebooks_table(measured)
+    assert cells(benchmark_page.notebooks_table(measured), "`make test`")[1] == "4.00"
 
 
 def set_all(measured, start, quantity, value):
@@ -269,14 +255,6 @@ def test_pytorch_counts_with_its_best_layout_and_format_but_not_its_memory(measu
     set_all(measured, "torch", "memory_gb", 100.0)
     training, *_, memory = benchmark_page.targets(measured)
     assert training[2:] == ("0.50", False) and memory[3]
-
-
-def test_what_was_not_measured_is_neither_met_nor_missed(measured):
-    for task in benchmark.notebook_tasks():
-        del measured["figures"][task]
-    assert "not measured" in cells(benchmark_page.targets_table(measured), "`make run`")
-    assert cells(benchmark_page.targets_table(measured), "`make test`")[-1] == ""
-    assert benchmark_page.notebooks_table(measured) == "Not measured yet."
 
 
 def test_the_picture_keeps_what_it_shows(measured, tmp_path):

@@ -1,14 +1,11 @@
-"""Measure what the course costs in time and memory: make benchmark, then make benchmark-notebooks.
+"""Measure what the course costs in time and memory: make benchmark.
 
-python tools/benchmark.py              start-up, loading, models, PyTorch as the peer, curves
-python tools/benchmark.py --notebooks  adds each notebook and make test to what the first command stored
-
-Writes results/benchmark.json. Each figure is measured in three rounds, one after the other, so that a slow minute of
-the machine hits no figure in all of them; each measurement has a process of its own. BENCHMARK_TINY=1 tries everything
-once, at tiny sizes, and writes build/benchmark_tiny.json, whose figures mean nothing.
+Start-up, loading, models, PyTorch as the peer, curves, each notebook and make test. Writes results/benchmark.json. Each
+figure is measured in three rounds, one after the other, so that a slow minute of the machine hits no figure in all of
+them; each measurement has a process of its own. BENCHMARK_TINY=1 tries everything once, at tiny sizes, and writes
+build/benchmark_tiny.json, whose figures mean nothing.
 """
 
-import argparse
 import datetime
 import json
 import os
@@ -23,13 +20,12 @@ TORCH_PYTHON = PROJECT / "build" / "benchmark-venv" / "bin" / "python"
 TINY = bool(os.environ.get("BENCHMARK_TINY"))
 RESULTS = PROJECT / ("build/benchmark_tiny.json" if TINY else "results/benchmark.json")
 REPEATS = 1 if TINY else 3
-MINUTES = 25  # of the first part, on two cores
-MAKE_TEST = 330  # seconds, for the announcement only
+MINUTES = 65  # on two cores, for the announcement
 # what this module imports stays small: on Linux a process counts its parent's memory as its own until it has more
 
 
-def model_tasks(reduced):
-    """The measurements of the first part; reduced: the short number format of this machine, or "float32".
+def all_tasks(reduced):
+    """The measurements; reduced: the short number format of this machine, or "float32".
 
     A task is "part argument ...": a function of benchmark_parts.py, or of benchmark_torch.py if it starts with torch.
     """
@@ -44,12 +40,8 @@ def model_tasks(reduced):
             for layout in ("channels_first", "channels_last")
         ]
     costs = ["loading", "knn", "logistic_regression", "cnn_training", "vgg16_training", "vgg16_inference"]
-    return tasks + [f"curve_by_{size} {cost}" for size in ("films", "pixels") for cost in costs]
-
-
-def notebook_tasks():
-    """The measurements of the second part."""
-    return ["make_test", *(f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb")))]
+    tasks += [f"curve_by_{size} {cost}" for size in ("films", "pixels") for cost in costs]
+    return [*tasks, "make_test", *(f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb")))]
 
 
 def command(task):
@@ -107,38 +99,17 @@ def store(measured, path):
     os.replace(temporary, path)
 
 
-def announce(tasks, minutes):
-    load_before = os.getloadavg()[0]
-    print(f"{len(tasks)} measurements, {REPEATS} rounds: about {minutes:.0f} minutes on two cores.", flush=True)
-    if load_before > 0.5:
-        print(f"Other programs are running (load {load_before:.1f}): figures will be too slow.", flush=True)
-    return round(load_before, 2)
-
-
-def measure_models():
+def main():
     machine = measure("machine")
-    tasks = model_tasks(machine["reduced"])
-    machine |= {"date": str(datetime.date.today()), "load_before": announce(tasks, MINUTES)}
+    tasks = all_tasks(machine["reduced"])
+    load_before = round(os.getloadavg()[0], 2)
+    print(f"{len(tasks)} measurements, {REPEATS} rounds: about {MINUTES} minutes on two cores.", flush=True)
+    if load_before > 0.5:
+        print(f"Other programs are running (load {load_before}): figures will be too slow.", flush=True)
+    machine |= {"date": str(datetime.date.today()), "load_before": load_before}
     machine["packages"] |= measure("torch_version")
     store({"machine": machine, "figures": measure_all(tasks)}, RESULTS)
 
 
-def measure_notebooks():
-    measured = load(RESULTS)
-    now, before = measure("machine"), measured["machine"]
-    if any(now[name] != before[name] for name in ("processor", "cores")):
-        sys.exit(f"{RESULTS.name} is of another machine: run make benchmark here first.")
-    tasks = notebook_tasks()
-    name = "times_simulated.json" if "simulated" in now["films"].lower() else "times.json"
-    times = json.loads((PROJECT / "results" / name).read_text(encoding="utf-8"))
-    seconds = MAKE_TEST + sum(times.get(task.split()[-1], 0) for task in tasks)
-    before |= {"date_notebooks": str(datetime.date.today()), "films_notebooks": now["films"]}
-    before["load_notebooks"] = announce(tasks, REPEATS * seconds / 60)
-    measured["figures"] |= measure_all(tasks)
-    store(measured, RESULTS)
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measure what the course costs in time and memory.")
-    parser.add_argument("--notebooks", action="store_true", help="add each notebook and make test")
-    measure_notebooks() if parser.parse_args().notebooks else measure_models()
+    main()

@@ -178,17 +178,13 @@ def notebooks_of(measured):
 
 
 def notebooks_table(measured):
-    notebooks = notebooks_of(measured)
-    if not notebooks:
-        return "Not measured yet."
-    tasks = notebooks | {"make_test": "`make test`"}
+    tasks = notebooks_of(measured) | {"make_test": "`make test`"}
     rows = (seconds_row(measured, task, name) for task, name in tasks.items())
-    films = f"\n\nMeasured on {measured['machine']['date_notebooks']}. Films: {measured['machine']['films_notebooks']}."
-    return table(["notebook", "seconds", "lowest to highest", "peak memory, GB"], *rows) + films
+    return table(["notebook", "seconds", "lowest to highest", "peak memory, GB"], *rows)
 
 
 def targets(measured):
-    """[(what, target, what was measured, whether that is met)]; what was measured is None where nothing was."""
+    """[(what, target, what was measured, whether that is met)]"""
     return [*speed_targets(measured), *time_targets(measured), memory_target(measured)]
 
 
@@ -203,27 +199,23 @@ def speed_targets(measured):
 
 def time_targets(measured):
     notebooks = sum(median(measured, task, "seconds") for task in notebooks_of(measured))
-    rows = []
-    for name, seconds, most in [
-        ("`make run`", notebooks or None, 10),
-        ("`make test`", median(measured, "make_test", "seconds"), 6),
-    ]:
-        found = None if seconds is None else f"{seconds / 60:.1f} minutes"
-        rows.append((name, f"at most {most} minutes", found, seconds is not None and seconds <= 60 * most))
-    return rows
+    tests = median(measured, "make_test", "seconds")
+    return [
+        (name, f"at most {most} minutes", f"{seconds / 60:.1f} minutes", seconds <= 60 * most)
+        for name, seconds, most in [("`make run`", notebooks, 10), ("`make test`", tests, 6)]
+    ]
 
 
 def memory_target(measured):
     ours = [task for task in measured["figures"] if not task.startswith("torch")]
     peak = max(median(measured, task, "memory_gb") for task in ours)
-    what = "peak memory" if notebooks_of(measured) else "peak memory, without the notebooks"
-    return what, "under 3 GB", f"{peak:.2f} GB", peak < 3
+    return "peak memory", "under 3 GB", f"{peak:.2f} GB", peak < 3
 
 
 def targets_table(measured):
     rows = [["what", "target", "measured", "met"]]
     for what, target, found, met in targets(measured):
-        rows.append([what, target, found or "not measured", "" if found is None else "yes" if met else "no"])
+        rows.append([what, target, found, "yes" if met else "no"])
     return table(*rows)
 
 
@@ -292,7 +284,7 @@ def main():
         for cost, (name, _, _) in CURVES.items():
             print(f"{name} grows with {size} to the power {exponent(*curve(measured, size, cost)):.2f}")
     for what, target, found, met in targets(measured):
-        print(f"{what}: {found or 'not measured'} ({target}): {'met' if met else 'NOT met'}")
+        print(f"{what}: {found} ({target}): {'met' if met else 'NOT met'}")
     if not benchmark.TINY:
         save(drawn_curves(measured), PICTURE)
         PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), measured), encoding="utf-8")
