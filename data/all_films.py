@@ -73,7 +73,15 @@ def real_folder():
     """The folder with the real films: PNEUMONIA_DATA, or the download."""
     if sources.choose_source() == "folder":
         return sources.find_films(sources.chosen_folder())
-    found = sources.download_kermany()
+    try:
+        found = sources.download_kermany()
+    except DataError as error:
+        if sources.source_setting() != "auto":
+            raise
+        raise DataError(  # the small films in the cache are enough for the other notebooks
+            "Notebook 7 reads the films' own files, and they could not be downloaded: set PNEUMONIA_DATA to the folder "
+            "that holds them, or to phantoms."
+        ) from error
     return found if isinstance(found, Path) else unpacked(found)
 
 

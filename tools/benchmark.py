@@ -2,8 +2,8 @@
 
 Start-up, loading, models, PyTorch as the peer, curves, each notebook and make test. Writes results/benchmark.json. Each
 figure is measured in three rounds, one after the other, so that a slow minute of the machine hits no figure in all of
-them; each measurement has a process of its own. BENCHMARK_TINY=1 tries everything once, at tiny sizes, and writes
-build/benchmark_tiny.json, whose figures mean nothing.
+them; each measurement has a process of its own. BENCHMARK_TINY=1 tries everything but notebooks and make test once, at
+tiny sizes, and writes build/benchmark_tiny.json, whose figures mean nothing.
 """
 
 import datetime
@@ -41,6 +41,8 @@ def all_tasks(reduced):
         ]
     costs = ["loading", "knn", "logistic_regression", "cnn_training", "vgg16_training", "vgg16_inference"]
     tasks += [f"curve_by_{size} {cost}" for size in ("films", "pixels") for cost in costs]
+    if TINY:
+        return tasks  # what is left has one size only
     return [*tasks, "make_test", *(f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb")))]
 
 
@@ -60,6 +62,7 @@ def measure(task):
     except OSError:
         sys.exit("PyTorch, the peer, is not installed in build/benchmark-venv: run make benchmark, which does it.")
     if done.returncode:
+        print(*done.stderr.splitlines()[-20:], sep="\n")
         last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
         sys.exit(f'The measurement "{task}" failed ({last_line.rstrip(".")}): nothing was stored.')
     return json.loads(done.stdout.splitlines()[-1])
@@ -100,9 +103,9 @@ def store(measured, path):
 
 
 def main():
+    load_before = round(os.getloadavg()[0], 2)
     machine = measure("machine")
     tasks = all_tasks(machine["reduced"])
-    load_before = round(os.getloadavg()[0], 2)
     print(f"{len(tasks)} measurements, {REPEATS} rounds: about {MINUTES} minutes on two cores.", flush=True)
     if load_before > 0.5:
         print(f"Other programs are running (load {load_before}): figures will be too slow.", flush=True)

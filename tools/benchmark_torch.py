@@ -52,7 +52,7 @@ def shortened(precision):
 
 def torch_training(precision, layout):
     network, films, labels = prepare(64 if TINY else 512, layout)
-    optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9)
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, fused=True)
     loss_of = nn.BCEWithLogitsLoss()
 
     def epoch(count):

@@ -165,6 +165,10 @@ def measure_exam():
 
 
 if __name__ == "__main__":
+    if helpers.are_simulated() or helpers.QUICK:
+        sys.exit(
+            "These are figures of full runs on the real films: unset QUICK, and set PNEUMONIA_DATA to their folder."
+        )
     parts = {"ingredients": measure_ingredients, "recipes": measure_recipes, "exam": measure_exam}
     if sys.argv[1:] not in [[name] for name in parts]:
         sys.exit("Say what to measure: python tools/measure_further.py ingredients, recipes or exam.")

@@ -58,7 +58,10 @@ def read_arguments(words=None):
         "--epochs and --wait must be at least 1": min(options.epochs, options.wait) < 1,
         f"--films must be at least {BATCH}, the films of one batch": options.films is not None
         and options.films < BATCH,
-        "several processes need --first, such as --first 10.0.0.1:29500": options.processes > 1 and not options.first,
+        "--first and --processes (2 or more) go together, such as --first 10.0.0.1:29500 --processes 2": bool(
+            options.first
+        )
+        != (options.processes > 1),
         "--first must look like 10.0.0.1:29500": options.first and not is_address(options.first),
     }
     for fault, found in faults.items():
@@ -130,12 +133,19 @@ def check_own_name(first):
 
     Without a GPU the processes exchange gradients by Gloo, which gives the others the address of this machine's name.
     """
-    loopback = [ipaddress.ip_address(socket.gethostbyname(name)).is_loopback for name in (socket.gethostname(), first)]
-    if loopback == [True, False]:
+    if is_loopback(socket.gethostname()) and not is_loopback(first):
         raise sources.DataError(
-            f"The name of this machine, {socket.gethostname()}, leads to a loopback address, where other machines "
-            "cannot reach it: give the name its network address in /etc/hosts."
+            f"The name of this machine, {socket.gethostname()}, does not lead to an address where other machines can "
+            "reach it: give the name its network address in /etc/hosts."
         )
+
+
+def is_loopback(name):
+    """True where other machines cannot reach the address of a name, or where it has none."""
+    try:
+        return ipaddress.ip_address(socket.gethostbyname(name)).is_loopback
+    except OSError:
+        return True
 
 
 def check_same_task(films, labels, options):
@@ -304,7 +314,12 @@ def leave_with_parent():
 def watch(options):
     """Run `work`, which JAX may end from inside at any moment, and say in a sentence what happened."""
     log = options.folder / f"process_{options.number}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise sources.DataError(
+            f"The folder {options.folder.name} cannot be made ({sources.one_line(error)}): choose another by --folder."
+        ) from error
     context = multiprocessing.get_context("spawn")
     joined = context.Event()
     process = context.Process(target=work, args=(options, log, joined))
@@ -321,7 +336,7 @@ def explain(options, joined, killed):
     if killed:
         reason = "it was killed, by hand or for want of memory"
     elif joined:
-        reason = "another process died or cannot be reached"
+        reason = "another process died or cannot be reached, or because of the error in its log"
     else:
         return (
             f"The {options.processes} processes did not meet at {options.first} within {options.wait} s: start all of "
@@ -335,10 +350,10 @@ def explain(options, joined, killed):
 
 def main():
     options = read_arguments()
-    if options.processes > 1:
-        code = watch(options)
-        sys.exit(code if code >= 0 else LOST)
     try:
+        if options.processes > 1:
+            code = watch(options)
+            sys.exit(code if code >= 0 else LOST)
         train(*load_films(options.films), options)
     except sources.DataError as error:
         sys.exit(str(error))
