@@ -809,13 +809,16 @@ def check_6_3(disturbance, model):
 
 
 @checker
-def check_7_1(everyone_ill, films):
-    """everyone_ill: {"accuracy": number, "balanced accuracy": number} of a network that calls all of the films ill."""
+def check_7_1(everyone_ill, ill, healthy):
+    """everyone_ill: {"accuracy": number, "balanced accuracy": number} of a network that calls all films ill.
+
+    ill, healthy: numbers of films.
+    """
     given = {name: as_number(dict(everyone_ill)[name]) for name in ("accuracy", "balanced accuracy")}
     for value in given.values():
         if must_be_share(value):
             return must_be_share(value)
-    share_ill = float(films["class"].mean())
+    share_ill = ill / (ill + healthy)
 
     def is_near(name, value):
         return abs(given[name] - value) < 0.004
@@ -824,7 +827,7 @@ def check_7_1(everyone_ill, films):
         return RIGHT + f"Accuracy {share_ill:.3f} without having looked at a film, and a balanced accuracy of one half."
     if is_near("balanced accuracy", share_ill) and is_near("accuracy", 0.5):
         return NOT_YET + "You have exchanged the two."
-    if is_near("accuracy", 1 - share_ill) and abs(share_ill - 0.5) > 0.004:
+    if is_near("accuracy", 1 - share_ill):
         return NOT_YET + "That is the accuracy of a network that calls every film healthy."
     if not is_near("accuracy", share_ill):
         return NOT_YET + "Look at the accuracy: which share of these films is ill? It is right about those."

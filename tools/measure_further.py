@@ -5,7 +5,8 @@ python tools/measure_further.py ingredients   trains its network with one ingred
 python tools/measure_further.py recipes       trains it with all random changes, longer or on larger films, and writes
                                               results/recipes.json; an hour on two cores
 python tools/measure_further.py exam          executes the notebook with three seeds, stores the one of the first, and
-                                              writes results/further.json; an hour and a quarter on the real films
+                                              writes results/further.json, with the mean of the three as one network
+                                              more; an hour and a quarter on the real films
 
 Of the ingredients every network sees the same training films of 64 x 64 pixels for two epochs. All figures but those of
 the exam are of validation patients, on their films as they are and disturbed as in notebook 6.
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.ndimage import shift
 from sklearn.metrics import log_loss
 
@@ -161,7 +163,25 @@ def measure_exam():
         if seed == SEEDS[0]:
             run.write_whole(notebook, path)
     own = json.loads((run.OWN_RESULTS / f"{helpers.results_name()}.json").read_text(encoding="utf-8"))
-    store([result for result in own if result["model"] == "vgg16_all" and result["seed"] in SEEDS], "further.json")
+    own = [result for result in own if result["model"] == "vgg16_all" and result["seed"] in SEEDS]
+    store([*own, *exam_of_the_mean()], "further.json")
+
+
+def exam_of_the_mean():
+    """Scores of the mean answer of the three networks, on each split, with intervals."""
+    answers = pd.read_csv(run.OWN_RESULTS / f"{helpers.results_name()}_predictions.csv")
+    answers = answers[(answers["model"] == "vgg16_all") & answers["seed"].isin(SEEDS)]
+    patients, results = helpers.list_all_films(SIZE)["patient"], []
+    for split, rows in answers.groupby("split"):
+        films = rows.groupby("index")[["label", "probability"]].mean()
+        truth, p = films["label"].to_numpy(), films["probability"].to_numpy()
+        low, high = helpers.bootstrap_interval(
+            lambda drawn, truth=truth, p=p: list(helpers.score(truth[drawn], p[drawn]).values()), patients[films.index]
+        )
+        scores = helpers.score(truth, p)
+        ends = {name: [float(low[n]), float(high[n])] for n, name in enumerate(scores)}
+        results.append({"model": "mean of the three", "split": split, **scores, "intervals": ends})
+    return results
 
 
 if __name__ == "__main__":
