@@ -172,8 +172,9 @@ def test_notebook_7_quotes_what_was_measured(results):
     measured = json.loads((PROJECT / "results" / f"{results}.json").read_text(encoding="utf-8"))
     text = NOTEBOOKS[6].read_text(encoding="utf-8")
     for name, scores in measured.items():
-        aucs = [f"{scores[kind]['auc']:.3f}" for kind in ("as they are", "disturbed")]
-        assert f"| {name} | {' | '.join(aucs)} |" in text
+        kinds = [scores[kind] for kind in ("as they are", "disturbed")]
+        figures = [f"{kind[what]:.3f}" for kind in kinds for what in ("auc", "accuracy")]
+        assert f"| {name} | {' | '.join(figures)} |" in text
 
 
 def test_notebook_7_and_readme_quote_the_stored_exam():
