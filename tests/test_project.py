@@ -179,16 +179,19 @@ def test_notebook_7_quotes_what_was_measured(results):
 
 def test_notebook_7_and_readme_quote_the_stored_exam():
     runs = json.loads((PROJECT / "results" / "further.json").read_text(encoding="utf-8"))
-    text = NOTEBOOKS[6].read_text(encoding="utf-8")
-    names = ("accuracy", "auc", "sensitivity", "specificity")
     runs = [run for run in runs if run["split"] == "test, all films"]
-    exams = {run["seed"]: [f"{run[name]:.3f}"[1:] for name in names] for run in runs}
+    text = " ".join(" ".join(cell.source for cell in nbformat.read(NOTEBOOKS[6], as_version=4).cells).split())
+    names = ("accuracy", "auc", "sensitivity", "specificity")
+    exams = {run.get("seed", run["model"]): [f"{run[name]:.3f}"[1:] for name in names] for run in runs}
     for seed, figures in exams.items():
         assert f"| {seed} | {' | '.join(figures)} |" in text
-    first, second, third = (figures[:2] for figures in exams.values())
+    first, second, third, mean = (figures[:2] for figures in exams.values())
     assert f"| 128 | {' | '.join(first)} |" in text
     assert f"accuracy {' and AUC '.join(first)} on all 624 films" in README
-    assert f"two other seeds {' and '.join(second)}, {' and '.join(third)}." in README
+    second, third, mean = (" and ".join(figures) for figures in (second, third, mean))
+    assert f"two other seeds {second}, {third}, as the mean of all three {mean}." in README
+    ends = [[f"{end:.3f}"[1:] for end in runs[-1]["intervals"][name]] for name in ("accuracy", "auc")]
+    assert "intervals of {} to {} for the accuracy and {} to {} for the AUC".format(*ends[0], *ends[1]) in text
 
 
 def test_requirements_are_pinned_and_have_a_reason():

@@ -55,6 +55,7 @@ def execute(path, last_line=None):
         kernel_name="python3",
         shutdown_kernel="immediate",  # all is written, and TensorFlow takes two seconds to say goodbye
         store_widget_state=False,
+        coalesce_streams=True,  # a progress bar comes in pieces
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],  # else the kernel writes a warning about itself into the progress
         resources={"metadata": {"path": str(path.parent)}},
