@@ -1,6 +1,7 @@
 """README, Makefile and requirements agree with the project."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -249,6 +250,10 @@ def test_run_executes_into_build_and_leaves_the_notebook_alone(small_project, mo
     [
         ("for share in (10, 99): print(f'\\r{share} %', end='')\nprint('\\r    \\r', end='')", []),
         ("print('\\r10 %\\r    \\rdone')", ["done\n"]),
+        (
+            "import time\nprint('\\r99 %', end='', flush=True)\ntime.sleep(1)\nprint('\\r    \\rdone', flush=True)",
+            ["done\n"],
+        ),
     ],
 )
 def test_stored_outputs_hold_no_remains_of_a_progress_bar(small_project, source, texts):
@@ -320,6 +325,15 @@ def test_refresh_refuses_simulated_films(small_project, monkeypatch):
     with pytest.raises(SystemExit, match="real X-rays"):
         run.main()
     assert (folder / "notebooks" / "01_small.ipynb").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"PNEUMONIA_DATA": "phantoms"}, {"PNEUMONIA_DATA": "notebooks", "QUICK": "1"}])
+def test_figures_of_notebook_7_are_never_those_of_other_films_or_quick_runs(settings):
+    command = [sys.executable, "tools/measure_further.py", "exam"]
+    settings = os.environ | {"QUICK": ""} | settings
+    done = subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("These are figures of full runs")
 
 
 def test_run_with_an_unknown_source_says_so(monkeypatch):
