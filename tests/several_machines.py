@@ -145,8 +145,8 @@ def interrupt(both, victim, how):
 
 
 def check_stop(text, process, number):
-    sentence = "Process {} stops, because another process died or cannot be reached, or"
-    assert sentence.format(number) in text
+    reason = "another process died or cannot be reached, or because of the error in its log"
+    assert f"Process {number} stops, because {reason}: start the same command again" in text
     assert process.returncode == script.LOST and "Traceback" not in text
 
 

@@ -101,9 +101,13 @@ def test_the_downloaded_zip_file_is_unpacked_once(server, monkeypatch, cache):
     assert not list(cache.parent.rglob("outside*"))
 
 
+def no_network():
+    raise sources.DataError("No network.")
+
+
 def test_films_prepared_before_are_not_enough(folder, monkeypatch, refused):
     monkeypatch.setattr(sources, "prepared_real_films", lambda: np.zeros((2800, 64, 64), np.uint8))
-    monkeypatch.setattr(sources, "download_kermany", lambda: (_ for _ in ()).throw(sources.DataError("No network.")))
+    monkeypatch.setattr(sources, "download_kermany", no_network)
     monkeypatch.delenv("PNEUMONIA_DATA")
     with refused("own files", "set PNEUMONIA_DATA to the folder", "phantoms"):
         helpers.list_all_films()
