@@ -328,12 +328,20 @@ def test_refresh_refuses_simulated_films(small_project, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{"PNEUMONIA_DATA": "phantoms"}, {"PNEUMONIA_DATA": "notebooks", "QUICK": "1"}])
-def test_figures_of_notebook_7_are_never_those_of_other_films_or_quick_runs(settings):
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"PNEUMONIA_DATA": "phantoms"}, "These are figures of full runs"),
+        ({"PNEUMONIA_DATA": "notebooks", "QUICK": "1"}, "These are figures of full runs"),
+        ({"PNEUMONIA_DATA": "no-such-thing"}, 'PNEUMONIA_DATA is "no-such-thing"'),
+    ],
+)
+def test_figures_of_notebook_7_are_never_those_of_other_films_or_quick_runs(settings, sentence):
     command = [sys.executable, "tools/measure_further.py", "exam"]
     settings = os.environ | {"QUICK": ""} | settings
     done = subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith("These are figures of full runs")
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith(sentence)
+    assert "Traceback" not in done.stderr
 
 
 def test_run_with_an_unknown_source_says_so(monkeypatch):

@@ -184,12 +184,19 @@ def exam_of_the_mean():
     return results
 
 
-if __name__ == "__main__":
-    if helpers.are_simulated() or helpers.QUICK:
-        sys.exit(
-            "These are figures of full runs on the real films: unset QUICK, and set PNEUMONIA_DATA to their folder."
-        )
+def main():
     parts = {"ingredients": measure_ingredients, "recipes": measure_recipes, "exam": measure_exam}
-    if sys.argv[1:] not in [[name] for name in parts]:
-        sys.exit("Say what to measure: python tools/measure_further.py ingredients, recipes or exam.")
-    parts[sys.argv[1]]()
+    try:
+        if helpers.are_simulated() or helpers.QUICK:
+            sys.exit(
+                "These are figures of full runs on the real films: unset QUICK, and set PNEUMONIA_DATA to their folder."
+            )
+        if sys.argv[1:] not in [[name] for name in parts]:
+            sys.exit("Say what to measure: python tools/measure_further.py ingredients, recipes or exam.")
+        parts[sys.argv[1]]()
+    except helpers.sources.DataError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
