@@ -11,7 +11,7 @@
 # make slides    a deck of slides for each notebook into build/slides, from the stored outputs
 # make site      the course as a site into build/site, from the stored outputs
 # make check-site  open every slide and every page in Chromium and look for faults
-# PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the films (see data/README.md)
+# PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the images (see data/README.md)
 
 PYTHON ?= python3
 COLAB_PYTHON ?= python3.13

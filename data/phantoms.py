@@ -1,12 +1,14 @@
-"""Simulated chest X-rays of children: one film for every row of `metadata.csv`.
+"""Simulated chest X-rays of children: one image for every row of `metadata.csv`.
 
-Each film is computed from a drawn thorax.  Body, bones, air and disease are thicknesses along the beam, and the
-Beer-Lambert law turns their sum into the light that reaches the detector.  No real film is stored or needed.
+Each image is computed from a drawn thorax.  Body, bones, air and disease are thicknesses along the beam, and the
+Beer-Lambert law turns their sum into the light that reaches the detector.  No real image is stored or needed.
 
 Positions are in chest units: x = 0 at the spine, |x| = 1 at the widest rib, y = 0 at the top of the lungs and
-y = 1 at the top of the diaphragm.  As on a real film, the left of the image is the patient's right side.
+y = 1 at the top of the diaphragm.  As on a real image, the left of the image is the patient's right side.
 """
 
+import contextlib
+import io
 import math
 import os
 import sys
@@ -25,13 +27,13 @@ TISSUE, BONE = 2.7, 1.0
 LOBES = ("right upper", "right middle", "right lower", "left upper", "left lower")
 
 
-def draw_films(metadata, size=64):
-    """Draw the film of every row of the metadata.
+def draw_images(metadata, size=64):
+    """Draw the image of every row of the metadata.
 
     Parameters: `metadata`, a DataFrame with the columns class, split, patient and filename; `size`, the side in pixels.
-    Returns uint8 (rows, size, size), 0 black to 255 white; dense tissue is bright.  The same row gives the same film.
+    Returns uint8 (rows, size, size), 0 black to 255 white; dense tissue is bright.  The same row gives the same image.
     """
-    return draw_rows(metadata, size, film)
+    return draw_rows(metadata, size, image)
 
 
 def draw_masks(metadata, size=64):
@@ -44,6 +46,16 @@ def draw_lungs(metadata, size=64):
     return draw_rows(metadata, size, lung_field)
 
 
+def draw_phantoms(metadata):
+    """Simulated images of the rows of the table, and where their pneumonia is: the only images whose truth is known.
+
+    Returns (images, masks): images float32 (N, 64, 64, 3) in [0, 1]; masks bool (N, 64, 64), all False for healthy rows.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for a few seconds would only disturb
+        grey, masks = draw_images(metadata), draw_masks(metadata)
+    return np.repeat(grey[..., np.newaxis] / np.float32(255), 3, axis=-1), masks
+
+
 def draw_rows(metadata, size, draw):
     rows = metadata[["class", "split", "patient", "filename"]].itertuples(index=False, name=None)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -53,7 +65,7 @@ def draw_rows(metadata, size, draw):
         return np.stack(list(images))
 
 
-# ---------------------------------------------------------------- what differs between children and between films
+# ---------------------------------------------------------------- what differs between children and between images
 
 
 def random_numbers(text):
@@ -61,7 +73,7 @@ def random_numbers(text):
 
 
 def child(patient):
-    """The anatomy of one patient, the same on all films of that patient."""
+    """The anatomy of one patient, the same on all images of that patient."""
     rng = random_numbers(patient)
     normal, uniform = rng.normal, rng.uniform
     return SimpleNamespace(
@@ -92,9 +104,9 @@ def child(patient):
 
 
 def exposure(filename, split):
-    """How one film was taken.
+    """How one image was taken.
 
-    The `test` films come from another machine: the child lies off centre and fills more of the film, breathes less deep
+    The `test` images come from another machine: the child lies off centre and fills more of the image, breathes less deep
     and is placed with less care; there is more stray light, and the display is darker.
     """
     rng = random_numbers(filename)
@@ -170,8 +182,8 @@ def chest_coordinates(body, shot, size):
     return (x + shot.bend * (y - 0.5) ** 2).astype("f"), y.astype("f")
 
 
-def film_position(points, body, shot):
-    """The way back from chest units (..., 2) to shares of the film's sides."""
+def image_position(points, body, shot):
+    """The way back from chest units (..., 2) to shares of the image's sides."""
     x, y = points[..., 0], points[..., 1]
     u, v = (x - shot.bend * (y - 0.5) ** 2) * body.width * shot.zoom_x, y * body.height * shot.zoom_y
     cos, sin = np.cos(shot.tilt), np.sin(shot.tilt)
@@ -279,7 +291,7 @@ def vessel_tree(body, shot, size):
     paths, widths = vessel_paths(body)
     canvas = Image.new("L", (4 * size, 4 * size))
     draw = ImageDraw.Draw(canvas)
-    for path, width in zip(film_position(paths, body, shot) * 4 * size, widths, strict=True):
+    for path, width in zip(image_position(paths, body, shot) * 4 * size, widths, strict=True):
         shade, pixels = int(255 * (width / 0.026) ** 0.5), max(1, round(1.5 * width * size))
         draw.line(path.ravel().tolist(), fill=shade, width=pixels)
     return np.asarray(canvas.reduce(4), dtype="f") / 255
@@ -334,7 +346,7 @@ def patches(x, y, rng):
     return np.minimum(spots, 1)
 
 
-# -------------------------------------------------------------------------------------------- from child to film
+# -------------------------------------------------------------------------------------------- from child to image
 
 
 def scene(label, split, patient, filename, size):
@@ -348,7 +360,7 @@ def scene(label, split, patient, filename, size):
     return SimpleNamespace(body=body, shot=shot, x=x, y=y, air=air, field=field, fluid=fluid)
 
 
-def film(label, split, patient, filename, size):
+def image(label, split, patient, filename, size):
     s = scene(label, split, patient, filename, size)
     rng = s.shot.rng
     tissue = soft_body(s.x, s.y, s.body, s.shot) * (1 + 0.02 * clouds(rng, 8, size))
@@ -369,7 +381,7 @@ def gas(x, y, rng, size):
 
 
 def detect(attenuation, shot, size):
-    """Beer-Lambert law, scattered light, photon noise and the display of the film."""
+    """Beer-Lambert law, scattered light, photon noise and the display of the image."""
     light = np.exp(-attenuation)
     light = ndimage.gaussian_filter(light, shot.blur * size) + shot.fog
     photons = shot.photons * (64 / size) ** 2
@@ -382,7 +394,7 @@ def detect(attenuation, shot, size):
 
 
 def annotate(grey, rng, size):
-    """Side marker, and the black frame that the collimator leaves on some films."""
+    """Side marker, and the black frame that the collimator leaves on some images."""
     image = Image.fromarray(grey.astype("u1"))
     marker = rng.choice(["R", "L", "", "A-P"], p=[0.78, 0.08, 0.12, 0.02])
     place = (rng.uniform(0.01, 0.12) * size, rng.uniform(0.02, 0.55) * size)

@@ -1,10 +1,10 @@
 """Draw data/metadata.csv from a folder of the Kermany chest X-rays.
 
-Run from the project's folder:  python data/select_images.py path/to/chest_xray
+Run from the project's folder:  python -m data.select_images path/to/chest_xray
 
 The folder holds train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA. The draw is seeded: the same folder
-gives the same bytes. Training and field films come from `train`, test films from `test`. Whole patients are drawn, so
-no patient stands in two splits, and of several films with the same pixels at 64 x 64 only the first is used.
+gives the same bytes. Training and field images come from `train`, test images from `test`. Whole patients are drawn, so
+no patient stands in two splits, and of several images with the same pixels at 64 x 64 only the first is used.
 """
 
 import argparse
@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from sources import FILM_TYPES, DataError, read_films
+from .sources import IMAGE_TYPES, DataError, read_images
 
 SEED = 0
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
-# split: (folder it is drawn from, films per class)
+# split: (folder it is drawn from, images per class)
 SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 200)}
 
 
 def patient_of(filename):
-    """Patient id of a film, e.g. 'train-person1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
+    """Patient id of an image, e.g. 'train-person1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
 
     The numbering starts again in each folder, so the folder is part of the id. 'IM-0383' and 'NORMAL2-IM-0383' may be
     two people; they get one id, because a patient counted as two could stand in two splits.
@@ -48,40 +48,40 @@ def hold_out_patients(table, parts):
     return next(folds.split(table, table["class"], groups=np.argsort(order)[patients]))
 
 
-def list_films(folder):
-    """File names of all films, 'train/NORMAL/IM-0115-0001.jpeg', sorted."""
+def list_images(folder):
+    """File names of all images, 'train/NORMAL/IM-0115-0001.jpeg', sorted."""
     return sorted(
         path.relative_to(folder).as_posix()
         for split in ("train", "test")
         for label in CLASSES
         for path in (folder / split / label).glob("*")
-        if path.suffix.lower() in FILM_TYPES
+        if path.suffix.lower() in IMAGE_TYPES
     )
 
 
 def leave_out_repeats(folder, filenames):
-    """The file names without those whose pixels an earlier film already has."""
+    """The file names without those whose pixels an earlier image already has."""
     first_with = {}
-    for filename, film in zip(filenames, read_films(folder, filenames), strict=True):
-        first_with.setdefault(film.tobytes(), filename)
+    for filename, image in zip(filenames, read_images(folder, filenames), strict=True):
+        first_with.setdefault(image.tobytes(), filename)
     return list(first_with.values())
 
 
 def draw_split(filenames, count, taken_patients, rng):
-    """`count` films of whole patients in random order; the last patient may lose films. Adds to `taken_patients`."""
-    films_of = {}
+    """`count` images of whole patients in random order; the last patient may lose images. Adds to `taken_patients`."""
+    images_of = {}
     for filename in filenames:
-        films_of.setdefault(patient_of(filename), []).append(filename)
-    patients = [patient for patient in films_of if patient not in taken_patients]
+        images_of.setdefault(patient_of(filename), []).append(filename)
+    patients = [patient for patient in images_of if patient not in taken_patients]
     rng.shuffle(patients)
     drawn = []
     for patient in patients:
         if len(drawn) >= count:
             break
-        drawn += films_of[patient][: count - len(drawn)]
+        drawn += images_of[patient][: count - len(drawn)]
         taken_patients.add(patient)
     if len(drawn) < count:
-        raise SystemExit(f"only {len(drawn)} of {count} films could be drawn: copy the whole data set once more.")
+        raise SystemExit(f"only {len(drawn)} of {count} images could be drawn: copy the whole data set once more.")
     return drawn
 
 
@@ -91,12 +91,12 @@ def draw_table(filenames):
     taken_patients = set()
     rows = []
     for split, (folder, count) in SPLITS.items():
-        films = []
+        images = []
         for label, number in CLASSES.items():
             candidates = [name for name in filenames if name.startswith(f"{folder}/{label}/")]
-            films += [(number, name) for name in draw_split(candidates, count, taken_patients, rng)]
-        rng.shuffle(films)
-        rows += [(number, split, patient_of(name), name) for number, name in films]
+            images += [(number, name) for name in draw_split(candidates, count, taken_patients, rng)]
+        rng.shuffle(images)
+        rows += [(number, split, patient_of(name), name) for number, name in images]
     return [(index, *row) for index, row in enumerate(rows)]
 
 
@@ -106,9 +106,9 @@ def main():
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("metadata.csv"))
     arguments = parser.parse_args()
 
-    filenames = list_films(arguments.folder)
+    filenames = list_images(arguments.folder)
     if not filenames:
-        raise SystemExit(f"{arguments.folder.name} holds no films: give the folder that holds train and test.")
+        raise SystemExit(f"{arguments.folder.name} holds no images: give the folder that holds train and test.")
     try:
         unique = leave_out_repeats(arguments.folder, filenames)
         rows = draw_table(unique)
@@ -118,7 +118,7 @@ def main():
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["index", "class", "split", "patient", "filename"])
         writer.writerows(rows)
-    print(f"{len(filenames)} films, {len(filenames) - len(unique)} repeats left out, {len(rows)} rows written")
+    print(f"{len(filenames)} images, {len(filenames) - len(unique)} repeats left out, {len(rows)} rows written")
 
 
 if __name__ == "__main__":

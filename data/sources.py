@@ -1,11 +1,12 @@
-"""Where the films come from: simulated, a folder, or a download; and the cache of prepared films.
+"""Where the images come from: simulated, a folder, or a download; and the cache of prepared images.
 
-helpers.py calls `describe_source`, `load_table` and `load_films`; a student need not read this file. The environment
+helpers.py calls `describe_source`, `load_table` and `load_images`; a student need not read this file. The environment
 variable PNEUMONIA_DATA chooses the source; data/README.md lists its values.
 """
 
 import hashlib
 import importlib.util
+import json
 import os
 import queue
 import re
@@ -26,7 +27,7 @@ import requests
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-import phantoms
+from . import phantoms
 
 DATA = Path(__file__).resolve().parent
 PROJECT = DATA.parent
@@ -35,16 +36,16 @@ TABLE = DATA / "metadata.csv"
 COLUMNS = ["index", "class", "split", "patient", "filename"]
 SPLITS = {"train", "test", "field"}
 
-SIZE = 64  # pixels along each side of a prepared film
-PREPARATION = 1  # raise it when read_film gives other pixels: prepared films in a cache are then made anew
-FILM_TYPES = (".jpeg", ".jpg", ".png")
+SIZE = 64  # pixels along each side of a prepared image
+PREPARATION = 1  # raise it when read_image gives other pixels: prepared images in a cache are then made anew
+IMAGE_TYPES = (".jpeg", ".jpg", ".png")
 MOST_PIXELS = 50_000_000
 TIMEOUT = 10  # seconds that a silent server may take
 CHUNK = 65_536  # bytes of a download between two moves of its bar
 MOST_BYTES = 2_000_000_000  # of a download; the largest file has 1.24 GB
 REMAINS_AGE = 3600  # seconds after which a half-written file is of a process that was killed
 
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # read_film refuses such pictures in a sentence
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # read_image refuses such pictures in a sentence
 
 SOURCES = ("auto", "phantoms", "kermany", "medmnist", "inspirit")
 KAGGLE = "paultimothymooney/chest-xray-pneumonia"
@@ -105,7 +106,7 @@ def choose_source():
     """
     setting = source_setting()
     if setting == "auto":
-        return "kermany" if prepared_real_films() is not None or in_hosted_notebook() else "phantoms"
+        return "kermany" if prepared_real_images() is not None or in_hosted_notebook() else "phantoms"
     if setting in SOURCES:
         return setting
     if os.path.isdir(chosen_folder()):  # False, too, where the system refuses the path
@@ -117,10 +118,10 @@ def choose_source():
 
 
 def describe_source():
-    """One line that says which films this run uses."""
+    """One line that says which images this run uses."""
     source = choose_source()
     if source == "phantoms":
-        line = "simulated films (phantoms), not patients"
+        line = "simulated images (phantoms), not patients"
         if source_setting() == "auto":
             line += (
                 '; for the real X-rays set PNEUMONIA_DATA to "kermany" (1.2 GB, once) or to a folder that holds them'
@@ -129,15 +130,15 @@ def describe_source():
     if source in ("kermany", "folder"):
         return "real chest X-rays (Kermany et al. 2018, CC BY 4.0)"
     if source == "medmnist":
-        return "PneumoniaMNIST, 64 px (CC BY 4.0); it names no patients, so each film counts as its own"
-    return "the Inspirit AI course's own films; they name no patients, so each film counts as its own"
+        return "PneumoniaMNIST, 64 px (CC BY 4.0); it names no patients, so each image counts as its own"
+    return "the Inspirit AI course's own images; they name no patients, so each image counts as its own"
 
 
-# --- the table of films ---------------------------------------------------------------------------------------------
+# --- the table of images ---------------------------------------------------------------------------------------------
 
 
 def load_table():
-    """One row per film: columns index, class (0 healthy, 1 pneumonia), split, patient, filename.
+    """One row per image: columns index, class (0 healthy, 1 pneumonia), split, patient, filename.
 
     Raises DataError where the table cannot be right.
     """
@@ -187,8 +188,8 @@ def medmnist_table(arrays):
     for split, origin, first, count in draws:
         labels = arrays[f"{origin}_labels"].ravel()[order[origin]]
         for label in (0, 1):
-            films = order[origin][labels == label][first : first + count]
-            parts.append(pd.DataFrame({"class": label, "split": split, "filename": [f"{origin}/{f}" for f in films]}))
+            images = order[origin][labels == label][first : first + count]
+            parts.append(pd.DataFrame({"class": label, "split": split, "filename": [f"{origin}/{f}" for f in images]}))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "index", range(len(table)))
     table["patient"] = table["filename"]
@@ -196,7 +197,7 @@ def medmnist_table(arrays):
 
 
 def inspirit_table(path):
-    """The article's own table (class, split, index), with one patient per film, since it names none."""
+    """The article's own table (class, split, index), with one patient per image, since it names none."""
     try:
         table = read_csv(path)
         if "index" in table:
@@ -209,11 +210,11 @@ def inspirit_table(path):
         raise
 
 
-# --- the films ------------------------------------------------------------------------------------------------------
+# --- the images ------------------------------------------------------------------------------------------------------
 
 
-def load_films():
-    """All films of the table, from the cache where they are prepared.
+def load_images():
+    """All images of the table, from the cache where they are prepared.
 
     Returns uint8 of shape (rows of the table, 64, 64), 0 = black. Raises DataError where the source fails. In Colab and
     Kaggle the source "auto" goes on with phantoms where the download fails, and says so.
@@ -224,95 +225,95 @@ def load_films():
     except DataError as error:
         if source_setting() != "auto" or source == "phantoms":
             raise
-        print(f"{error}\nGoing on with simulated films. Set PNEUMONIA_DATA to kermany and restart to try again.")
+        print(f"{error}\nGoing on with simulated images. Set PNEUMONIA_DATA to kermany and restart to try again.")
         os.environ["PNEUMONIA_DATA"] = "phantoms"
         return load_from("phantoms")
 
 
 def load_from(source):
-    """All films of one source; see load_films."""
+    """All images of one source; see load_images."""
     if source == "phantoms":
         drawing = Path(phantoms.__file__).read_bytes()
-        return cached("phantoms", [drawing], lambda: phantoms.draw_films(load_table(), SIZE))
+        return cached("phantoms", [drawing], lambda: phantoms.draw_images(load_table(), SIZE))
     if source == "folder":
         return load_folder(chosen_folder())
     if source == "kermany":
-        prepared = prepared_real_films()
+        prepared = prepared_real_images()
         if prepared is not None:
             return prepared
-        return cached("kermany", [b"download"], lambda: read_films(download_kermany(), load_table()["filename"]))
+        return cached("kermany", [b"download"], lambda: read_images(download_kermany(), load_table()["filename"]))
     if source == "medmnist":
         arrays = open_medmnist()
         return np.stack([pick_medmnist(arrays, name) for name in load_table()["filename"]])
     path = download("inspirit_image_data.npy")
-    films = inspirit_films(path, len(load_table()))
+    images = inspirit_images(path, len(load_table()))
     pin(path)
-    return films
+    return images
 
 
 def load_folder(folder):
-    """All films of a folder on this computer; see load_films."""
+    """All images of a folder on this computer; see load_images."""
     try:
-        inner = find_films(folder)
-        return cached("kermany", [list_files(inner)], lambda: read_films(inner, load_table()["filename"]))
+        inner = find_images(folder)
+        return cached("kermany", [list_files(inner)], lambda: read_images(inner, load_table()["filename"]))
     except OSError as error:
         raise DataError(
             f"{folder.name} cannot be read ({one_line(error)}): give yourself the right to read it, or copy it."
         ) from error
 
 
-def read_films(folder, filenames, size=SIZE):
-    """Films read from a folder (a pathlib.Path or, for a ZIP file, a zipfile.Path).
+def read_images(folder, filenames, size=SIZE):
+    """Images read from a folder (a pathlib.Path or, for a ZIP file, a zipfile.Path).
 
-    Returns uint8 of shape (number of names, size, size), 0 = black. Raises DataError that names the film.
+    Returns uint8 of shape (number of names, size, size), 0 = black. Raises DataError that names the image.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        films = pool.map(lambda name: read_film(locate_film(folder, name), size), filenames)
+        images = pool.map(lambda name: read_image(locate_image(folder, name), size), filenames)
         try:
-            return np.stack(list(progress(films, len(filenames), "Reading films")))
+            return np.stack(list(progress(images, len(filenames), "Reading images")))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def locate_film(folder, filename):
-    """The path of a film, whatever its ending; DataError where there is none."""
+def locate_image(folder, filename):
+    """The path of an image, whatever its ending; DataError where there is none."""
     stem = filename.rpartition(".")[0]
-    for ending in (*FILM_TYPES, *map(str.upper, FILM_TYPES)):
+    for ending in (*IMAGE_TYPES, *map(str.upper, IMAGE_TYPES)):
         path = folder / (stem + ending)
         if path.is_file():
             return path
     raise DataError(f"{filename} is in data/metadata.csv but not in the folder: copy the whole data set once more.")
 
 
-def read_film(path, size=SIZE):
+def read_image(path, size=SIZE):
     """One JPEG or PNG file as grey values.
 
     Returns uint8 of shape (size, size), squeezed to a square. Raises DataError where the file is no sound picture.
     """
     name = "/".join(Path(str(path)).parts[-3:])
     try:
-        with path.open("rb") as file, Image.open(file, formats=("JPEG", "PNG")) as film:
-            if film.width * film.height > MOST_PIXELS:
-                raise ValueError(f"{film.width} x {film.height} pixels, more than any X-ray has")
-            film.draft("L", (2 * size, 2 * size))  # a JPEG can be decoded at reduced size, many times faster
-            film = to_grey(ImageOps.exif_transpose(film))
-            return np.asarray(film.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2))
+        with path.open("rb") as file, Image.open(file, formats=("JPEG", "PNG")) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels, more than any X-ray has")
+            image.draft("L", (2 * size, 2 * size))  # a JPEG can be decoded at reduced size, many times faster
+            image = to_grey(ImageOps.exif_transpose(image))
+            return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2))
     except Exception as error:  # a damaged file can make the decoder raise nearly anything
         reason = "no such picture inside" if isinstance(error, UnidentifiedImageError) else one_line(error)
         raise DataError(f"{name} is not a sound JPEG or PNG ({reason}): get this file again.") from error
 
 
-def to_grey(film):
+def to_grey(image):
     """The picture in mode "L": 8 bit grey."""
-    if film.mode.startswith("I"):  # 16 bit: Pillow would clip at 255 instead of scaling
-        return Image.fromarray((np.asarray(film) // 257).astype("uint8"))
-    if film.has_transparency_data:
-        film = film.convert("RGBA")
-        film = Image.alpha_composite(Image.new("RGBA", film.size, "black"), film)
-    return film.convert("L")
+    if image.mode.startswith("I"):  # 16 bit: Pillow would clip at 255 instead of scaling
+        return Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return image.convert("L")
 
 
-def find_films(folder):
+def find_images(folder):
     """The folder, or the one inside it, that holds train/NORMAL and the rest; DataError where there is none."""
     for candidate in (folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"):
         if all(
@@ -332,15 +333,15 @@ def list_files(folder):
 
 
 def download_kermany():
-    """Where the real films are after a download: a folder by kagglehub where that is installed, else a ZIP file."""
+    """Where the real images are after a download: a folder by kagglehub where that is installed, else a ZIP file."""
     if importlib.util.find_spec("kagglehub"):
         try:
             import kagglehub
 
-            return find_films(Path(kagglehub.dataset_download(KAGGLE)))
+            return find_images(Path(kagglehub.dataset_download(KAGGLE)))
         except Exception as error:  # kagglehub raises many types; the other address may still work
             print(f"Kaggle did not answer ({one_line(error)}); trying Mendeley Data.")
-    return find_films(zipfile.Path(download("kermany.zip")))
+    return find_images(zipfile.Path(download("kermany.zip")))
 
 
 def open_medmnist(size=SIZE, splits=("train", "test")):
@@ -357,27 +358,27 @@ def open_medmnist(size=SIZE, splits=("train", "test")):
         count = len(images) if images.ndim else 0
         sound = images.shape == (count, size, size) and images.dtype == np.uint8 and labels.shape == (count, 1)
         if not sound or not np.isin(labels, (0, 1)).all():
-            raise useless(path, f"its {split} films {images.dtype} {images.shape} or their labels are wrong")
+            raise useless(path, f"its {split} images {images.dtype} {images.shape} or their labels are wrong")
     return arrays
 
 
 def pick_medmnist(arrays, name):
-    """The film that a table row names as "train/17"."""
+    """The image that a table row names as "train/17"."""
     split, position = name.split("/")
     return arrays[f"{split}_images"][int(position)]
 
 
-def inspirit_films(path, count):
+def inspirit_images(path, count):
     """The article's array as uint8 (count, 64, 64); DataError where it is anything else."""
     try:
-        films = np.load(path, allow_pickle=False)
-        films = films.reshape(count, SIZE, SIZE, 3)[..., 0]
+        images = np.load(path, allow_pickle=False)
+        images = images.reshape(count, SIZE, SIZE, 3)[..., 0]
     except Exception as error:
-        raise useless(path, f"no array of {count} films, {one_line(error)}") from error
-    if films.dtype.kind not in "uif" or not np.isfinite(films).all() or films.min() < 0 or films.max() > 255:
+        raise useless(path, f"no array of {count} images, {one_line(error)}") from error
+    if images.dtype.kind not in "uif" or not np.isfinite(images).all() or images.min() < 0 or images.max() > 255:
         raise useless(path, "its values are not grey values from 0 to 255")
-    films = films.astype(np.float32)
-    return (films * 255 if films.max() <= 1 else films).round().astype(np.uint8)
+    images = images.astype(np.float32)
+    return (images * 255 if images.max() <= 1 else images).round().astype(np.uint8)
 
 
 def useless(path, reason):
@@ -484,21 +485,21 @@ def why_no_download(error):
 
 
 def cached(source, ingredients, prepare):
-    """Films from the cache, or what `prepare` makes, kept for the next time.
+    """Images from the cache, or what `prepare` makes, kept for the next time.
 
-    The file's name holds a sum over the table and the `ingredients` (bytes): when one changes, the films are made anew.
+    The file's name holds a sum over the table and the `ingredients` (bytes): when one changes, the images are made anew.
     """
     key = short_sum(*ingredients)
     path = CACHE / f"{source}-{table_key()}-{key}.npy"
-    films = read_prepared(path)
-    if films is None:
-        films = prepare()
-        keep(films, path)
-    return films
+    images = read_prepared(path)
+    if images is None:
+        images = prepare()
+        keep(images, path)
+    return images
 
 
 def table_key():
-    """Changes when data/metadata.csv or the way films are prepared does."""
+    """Changes when data/metadata.csv or the way images are prepared does."""
     try:
         table = TABLE.read_bytes()
     except OSError as error:
@@ -511,43 +512,67 @@ def short_sum(*parts):
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
 
 
-def prepared_real_films():
-    """The real films prepared last for this table, or None."""
+def prepared_real_images():
+    """The real images prepared last for this table, or None."""
     for path in CACHE.glob(f"kermany-{table_key()}-*.npy"):
         return read_prepared(path)
     return None
 
 
 def read_prepared(path):
-    """Films from a cache file, or None where there is no sound one."""
+    """Images from a cache file, or None where there is no sound one."""
     try:
-        films = np.load(path, allow_pickle=False)
-        return films if films.ndim == 3 and films.shape[1:] == (SIZE, SIZE) and films.dtype == np.uint8 else None
+        images = np.load(path, allow_pickle=False)
+        return images if images.ndim == 3 and images.shape[1:] == (SIZE, SIZE) and images.dtype == np.uint8 else None
     except Exception:  # a damaged file can raise nearly anything
         return None
 
 
-def keep(films, path):
-    """Write films to a cache file, whole or not at all, in place of older ones of the same source."""
+def keep(images, path):
+    """Write images to a cache file, whole or not at all, in place of older ones of the same source."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_remains(path.parent)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             temporary = Path(file.name)
-            np.save(file, films)
+            np.save(file, images)
         older = list(path.parent.glob(f"{path.name.split('-')[0]}-*.npy"))
         os.replace(temporary, path)
         for file in set(older) - {path}:
             file.unlink(missing_ok=True)
     except OSError as error:
         print(
-            f"The prepared films could not be kept in data/cache ({one_line(error)}): "
+            f"The prepared images could not be kept in data/cache ({one_line(error)}): "
             "the next start prepares them again."
         )
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
+
+
+def write_whole(path, text):
+    """Write a text file so that a stop half-way leaves the old one. Raises DataError where that fails."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # another notebook may write at the same time
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(
+            f"{path.name} could not be written ({one_line(error)}): make room for it and run this cell again."
+        ) from error
+
+
+def read_json(path):
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def list_image_files(folder):
+    """The paths of the image files in a folder, sorted."""
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_TYPES)
 
 
 def progress(items, total, what, **options):

@@ -10,16 +10,15 @@ import matplotlib
 import numpy as np
 import pytest
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(PROJECT), *(str(PROJECT / folder) for folder in ("data", "notebooks", "tools"))]
-matplotlib.use("Agg")
+import helpers
+from data import sources
 
-import helpers  # noqa: E402  (Python finds it only now)
-import sources  # noqa: E402
+matplotlib.use("Agg")
+PROJECT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
-def simulated_films(monkeypatch):
+def simulated_images(monkeypatch):
     """Unless a test says otherwise it runs on phantoms, whatever the environment holds."""
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
 
@@ -48,7 +47,7 @@ def own_project(monkeypatch, tmp_path):
 def cache(monkeypatch, tmp_path):
     """An empty cache, no hosted notebook, no kagglehub and no internet: only what a test prepares itself.
 
-    Afterwards nothing may lie in the cache but whole films and whole downloads.
+    Afterwards nothing may lie in the cache but whole images and whole downloads.
     """
     folder = tmp_path / "cache"
     monkeypatch.setattr(sources, "CACHE", folder)
@@ -102,11 +101,11 @@ def drawn(monkeypatch, cache):
     """Noise in place of phantoms, where pixels do not matter. The fixture is the list of tables that were drawn."""
     tables = []
 
-    def draw_films(metadata, size=64):
+    def draw_images(metadata, size=64):
         tables.append(metadata)
         return np.random.default_rng(len(metadata)).integers(0, 256, (len(metadata), size, size), dtype=np.uint8)
 
-    monkeypatch.setattr(sources.phantoms, "draw_films", draw_films)
+    monkeypatch.setattr(sources.phantoms, "draw_images", draw_images)
     return tables
 
 

@@ -11,10 +11,10 @@ import time
 import h5py
 import numpy as np
 import pytest
+import train_on_several as script
 from conftest import PROJECT, check_sentence
 
-import sources
-import train_on_several as script
+from data import sources
 
 EPOCHS = 12
 TOO_LONG = 900  # seconds: no process may take longer, however busy the computer is
@@ -23,8 +23,8 @@ EPOCH = r"^epoch (\d+)/12: accuracy [\d.]+, loss ([\d.]+)(?:, validation accurac
 
 
 def start(folder, *words, **settings):
-    """The script on 64 films as a process that can be killed with all that it started."""
-    command = [sys.executable, "tools/train_on_several.py", "--films", "64", "--folder", str(folder)]
+    """The script on 64 images as a process that can be killed with all that it started."""
+    command = [sys.executable, "tools/train_on_several.py", "--images", "64", "--folder", str(folder)]
     return subprocess.Popen(
         [*command, "--epochs", str(EPOCHS), *words],
         cwd=PROJECT,
@@ -74,7 +74,7 @@ def same_losses(epochs, expected):
 
 def weights_after(epoch, folder):
     arrays = {}
-    with h5py.File(folder / "phantoms_0_64_films" / f"epoch_{epoch:04}.weights.h5") as file:
+    with h5py.File(folder / "phantoms_0_64_images" / f"epoch_{epoch:04}.weights.h5") as file:
         file.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
     return arrays
 
@@ -151,7 +151,7 @@ def check_stop(text, process, number):
 
 
 def epochs_done(folder):
-    return len(list((folder / "phantoms_0_64_films").glob("epoch_*.weights.h5")))
+    return len(list((folder / "phantoms_0_64_images").glob("epoch_*.weights.h5")))
 
 
 def check_going_on(text, done, expected):
@@ -226,13 +226,13 @@ def test_a_process_that_waits_for_the_others_in_vain_says_so(number, words, tmp_
     check_sentence(text.splitlines()[0], tmp_path, words.format(port), "start", "firewall")
 
 
-@pytest.mark.parametrize("different", [["--epochs", "5"], ["--films", "65"]])
+@pytest.mark.parametrize("different", [["--epochs", "5"], ["--images", "65"]])
 def test_processes_with_different_tasks_refuse(different, start_two, tmp_path):
     both = start_two(tmp_path, second=different)
     for process in both:
         text = printed(process)
         sentence = next(line for line in text.splitlines() if not line.startswith("[Gloo]"))
-        check_sentence(sentence, tmp_path, "do not have the same task", "--epochs, --films")
+        check_sentence(sentence, tmp_path, "do not have the same task", "--epochs, --images")
         assert process.returncode == script.REFUSED and read_epochs(text) == {}
 
 
@@ -276,7 +276,7 @@ FIRST = ["--first", "10.0.0.1:29500"]
         (FIRST, "--first and --processes (2 or more) go together"),
         (["--processes", "2", "--first", "10.0.0.1"], "--first must look like 10.0.0.1:29500"),
         (["--processes", "2", "--first", "10.0.0.1:99999"], "--first must look like 10.0.0.1:29500"),
-        (["--films", "31"], "--films must be at least 32"),
+        (["--images", "31"], "--images must be at least 32"),
         (["--epochs", "0"], "must be at least 1"),
         (["--wait", "0"], "must be at least 1"),
         (["--gpus", "2"], "unrecognized arguments"),
@@ -291,10 +291,10 @@ def test_wrong_arguments_are_named(words, sentence, capsys):
 
 def test_right_arguments_are_taken():
     options = script.read_arguments([*FIRST, "--processes", "2", "--number", "1"])
-    assert (options.first, options.processes, options.number, options.films) == ("10.0.0.1:29500", 2, 1, None)
+    assert (options.first, options.processes, options.number, options.images) == ("10.0.0.1:29500", 2, 1, None)
 
 
-def test_without_films_there_is_one_sentence(monkeypatch, tmp_path):
+def test_without_images_there_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("PNEUMONIA_DATA", "nowhere")
     monkeypatch.setattr(sys, "argv", ["train_on_several.py"])
     with pytest.raises(SystemExit, match='PNEUMONIA_DATA is "nowhere"'):

@@ -13,10 +13,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT, check_sentence
 
-import benchmark
-import benchmark_page
-import benchmark_parts
-import run
+from tools import benchmark, benchmark_page, benchmark_parts, run
 
 MACHINE = {
     "processor": "A processor",
@@ -26,7 +23,7 @@ MACHINE = {
     "python": "3.12.1",
     "packages": {"keras": "3.15.1"},
     "reduced": "mixed_bfloat16",
-    "films": "simulated films",
+    "images": "simulated images",
     "date": "2026-01-02",
     "load_before": 0.0,
 }
@@ -34,7 +31,7 @@ MACHINE = {
 
 def made_figures(task):
     """What a measurement of this name gives; curves grow in proportion."""
-    if task.startswith("curve_by_films"):
+    if task.startswith("curve_by_images"):
         return {"500": 1.0, "1000": 2.0, "memory_gb": 0.5}
     if task.startswith("curve_by_pixels"):
         return {"32": 0.5, "64": 2.0, "memory_gb": 0.5}
@@ -64,9 +61,9 @@ def test_multiplications_of_a_small_network_are_those_counted_by_hand():
     first, last = 8 * 8 * 3 * 3 * 3 * 4, 4 * 4 * 4 * 5
     assert benchmark_parts.multiply_adds(model) == [first, last]
     model.compile("sgd", "sparse_categorical_crossentropy")
-    films, labels = np.zeros((64, 8, 8, 3)), np.zeros(64)
-    assert benchmark_parts.inference(model, films)["gflop_per_image"] == 2 * (first + last) / 1e9
-    back_too = benchmark_parts.training(model, films, labels)  # without the gradients of the films themselves
+    images, labels = np.zeros((64, 8, 8, 3)), np.zeros(64)
+    assert benchmark_parts.inference(model, images)["gflop_per_image"] == 2 * (first + last) / 1e9
+    back_too = benchmark_parts.training(model, images, labels)  # without the gradients of the images themselves
     assert back_too["gflop_per_image"] == pytest.approx(2 * (2 * first + 3 * last) / 1e9)
     forward = benchmark_parts.throughput(1e9, count=10, seconds=2)
     assert forward["images_per_second"] == 5
@@ -79,16 +76,16 @@ def test_the_exponent_of_a_power_is_found(power):
     assert benchmark_page.exponent(sizes, 3 * sizes**power) == pytest.approx(power)
 
 
-def test_pixels_of_a_curve_are_those_of_the_whole_film(measured):
+def test_pixels_of_a_curve_are_those_of_the_whole_image(measured):
     sizes, seconds = benchmark_page.curve(measured, "pixels", "knn")
     assert (list(sizes), list(seconds)) == ([32**2, 64**2], [0.5, 2])
     assert benchmark_page.exponent(sizes, seconds) == pytest.approx(1)
 
 
-def test_films_are_repeated_and_of_both_classes(drawn, cache):
-    films, labels = benchmark_parts.films_of(3000, 32)
-    assert films.shape == (3000, 32, 32) and films.dtype == np.float32 and 0 <= films.min() < films.max() <= 1
-    assert np.array_equal(films[:200], films[2800:]) and set(labels[:20]) == {0, 1}
+def test_images_are_repeated_and_of_both_classes(drawn, cache):
+    images, labels = benchmark_parts.images_of(3000, 32)
+    assert images.shape == (3000, 32, 32) and images.dtype == np.float32 and 0 <= images.min() < images.max() <= 1
+    assert np.array_equal(images[:200], images[2800:]) and set(labels[:20]) == {0, 1}
 
 
 @pytest.mark.parametrize("cost", [benchmark_parts.knn_cost, benchmark_parts.logistic_regression_cost])
@@ -130,9 +127,9 @@ def refusal(action, *arguments):
 
 
 def test_a_measurement_that_fails_is_named(monkeypatch, tmp_path):
-    failing = [sys.executable, "-c", "import sys; sys.exit('first\\nThere are no films.')"]
+    failing = [sys.executable, "-c", "import sys; sys.exit('first\\nThere are no images.')"]
     monkeypatch.setattr(benchmark, "command", lambda task: failing)
-    check_sentence(refusal(benchmark.measure, "knn"), tmp_path, "knn", "There are no films")
+    check_sentence(refusal(benchmark.measure, "knn"), tmp_path, "knn", "There are no images")
 
 
 def test_without_pytorch_a_sentence_says_how_to_get_it(monkeypatch, tmp_path):
@@ -140,7 +137,7 @@ def test_without_pytorch_a_sentence_says_how_to_get_it(monkeypatch, tmp_path):
     check_sentence(refusal(benchmark.measure, "torch_matmul float32"), tmp_path, "PyTorch", "make benchmark")
 
 
-def test_a_measurement_runs_in_full_on_the_chosen_films(monkeypatch):
+def test_a_measurement_runs_in_full_on_the_chosen_images(monkeypatch):
     show = "import json, os; print(json.dumps([os.environ.get('QUICK'), os.environ['PNEUMONIA_DATA']]))"
     monkeypatch.setattr(benchmark, "command", lambda task: [sys.executable, "-c", show])
     monkeypatch.setenv("QUICK", "1")
@@ -264,7 +261,7 @@ def test_the_picture_keeps_what_it_shows(measured, tmp_path):
     curves = benchmark_page.drawn_curves(measured)
     benchmark_page.save(curves, tmp_path / "performance.png")
     assert benchmark_page.curves_in_picture(tmp_path / "performance.png") == curves
-    assert curves["films"]["knn"] == [[500.0, 1000.0], [1.0, 2.0]]
+    assert curves["images"]["knn"] == [[500.0, 1000.0], [1.0, 2.0]]
 
 
 def test_page_and_picture_are_those_of_the_results():
@@ -283,7 +280,7 @@ def test_page_and_picture_are_those_of_the_results():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "task", ["start_up", "curve_by_films knn", "vgg16_training float32", "curve_by_pixels cnn_training"]
+    "task", ["start_up", "curve_by_images knn", "vgg16_training float32", "curve_by_pixels cnn_training"]
 )
 def test_a_tiny_measurement_gives_figures(task):
     line = [sys.executable, "tools/benchmark_parts.py", *task.split()]

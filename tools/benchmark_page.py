@@ -5,6 +5,7 @@ The figures drawn are kept in the picture's file, so that a test can tell whethe
 
 import json
 import statistics
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,23 +13,25 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 from PIL import Image
 
-import benchmark
-from results_table import with_table
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools import benchmark
+from tools.results_table import with_table
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE = PROJECT / "docs" / "performance.md"
 PICTURE = PROJECT / "docs" / "performance.png"
 ALT = (
-    "Two panels of curves with logarithmic axes: seconds against the number of films, and seconds against the number "
-    "of pixels of a film, for loading, nearest neighbours, logistic regression, the convolutional network and VGG16. A "
+    "Two panels of curves with logarithmic axes: seconds against the number of images, and seconds against the number "
+    "of pixels of an image, for loading, nearest neighbours, logistic regression, the convolutional network and VGG16. A "
     "dotted grey line shows how a cost grows that is in proportion."
 )
 PARTS = {
     "start_up": "start-up, from the kernel to the first table",
-    "loading_cold": "training films, nothing prepared: all 2,800 are",
-    "loading_warm": "training films, prepared before",
-    "knn": "nearest neighbours, 400 films among 1,600",
-    "logistic_regression": "logistic regression, fitted to 1,600 films",
+    "loading_cold": "training images, nothing prepared: all 2,800 are",
+    "loading_warm": "training images, prepared before",
+    "knn": "nearest neighbours, 400 images among 1,600",
+    "logistic_regression": "logistic regression, fitted to 1,600 images",
     "ten_fits": "ten short trainings of the small network",
     "ten_fits on": "the same, TensorFlow tuning its pipelines",
 }
@@ -69,12 +72,12 @@ def peak_speed(measured, precision):
 
 
 def curve(measured, size, cost):
-    """Two arrays: films, or pixels of a whole film; median seconds."""
+    """Two arrays: images, or pixels of a whole image; median seconds."""
     task = f"curve_by_{size} {cost}"
     sizes = [name for name in measured["figures"][task] if name.isdigit()]
     seconds = np.array([median(measured, task, name) for name in sizes])
     numbers = np.array([int(name) for name in sizes], float)
-    return (numbers if size == "films" else numbers**2), seconds
+    return (numbers if size == "images" else numbers**2), seconds
 
 
 def exponent(sizes, costs):
@@ -101,7 +104,7 @@ def machine_words(measured):
     return (
         f"Measured on {machine['date']}: {machine['processor']}, {machine['cores']} cores, "
         f"{machine['total_memory_gb']:.0f} GB of memory, {machine['system']}; Python {machine['python']}, {packages}. "
-        f"Films: {machine['films']}. The short number format of this machine: {machine['reduced']}. Load of the "
+        f"Images: {machine['images']}. The short number format of this machine: {machine['reduced']}. Load of the "
         f"machine before: {machine['load_before']:.1f}."
     )
 
@@ -163,10 +166,10 @@ def peer_table(measured):
 
 
 def curves_table(measured):
-    rows = [["cost", "exponent over films", "seconds", "exponent over pixels", "seconds"]]
+    rows = [["cost", "exponent over images", "seconds", "exponent over pixels", "seconds"]]
     for cost, (name, _, _) in CURVES.items():
         row = [name]
-        for size in ("films", "pixels"):
+        for size in ("images", "pixels"):
             sizes, seconds = curve(measured, size, cost)
             power = round(exponent(sizes, seconds), 2) + 0.0  # no "-0.00"
             row += [f"{power:.2f}", f"{seconds[0]:.2f} to {seconds[-1]:.2f}"]
@@ -203,7 +206,7 @@ def time_targets(measured):
     tests = median(measured, "make_test", "seconds")
     return [
         (name, f"at most {most} minutes", f"{seconds / 60:.1f} minutes", seconds <= 60 * most)
-        for name, seconds, most in [("`make run`, simulated films", notebooks, 10), ("`make test`", tests, 6)]
+        for name, seconds, most in [("`make run`, simulated images", notebooks, 10), ("`make test`", tests, 6)]
     ]
 
 
@@ -247,7 +250,7 @@ def drawn_curves(measured):
     """{size: {cost: [sizes, seconds]}}"""
     return {
         size: {cost: [np.round(values, 4).tolist() for values in curve(measured, size, cost)] for cost in CURVES}
-        for size in ("films", "pixels")
+        for size in ("images", "pixels")
     }
 
 
@@ -269,7 +272,7 @@ def draw(curves):
         ax.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.set_xlabel("number of films" if size == "films" else "pixels of a film")
+        ax.set_xlabel("number of images" if size == "images" else "pixels of an image")
     axes[0].set_ylabel("seconds")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
@@ -281,7 +284,7 @@ def save(curves, path):
 
 def main():
     measured = benchmark.load(benchmark.RESULTS)
-    for size in ("films", "pixels"):
+    for size in ("images", "pixels"):
         for cost, (name, _, _) in CURVES.items():
             print(f"{name} grows with {size} to the power {exponent(*curve(measured, size, cost)):.2f}")
     for what, target, found, met in targets(measured):

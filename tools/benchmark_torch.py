@@ -1,8 +1,8 @@
-"""The peer: the VGG16 of helpers.start_vgg16 in PyTorch. Measured as tools/benchmark_parts.py measures ours.
+"""The peer: the VGG16 of networks.start_vgg16 in PyTorch. Measured as tools/benchmark_parts.py measures ours.
 
 build/benchmark-venv/bin/python tools/benchmark_torch.py torch_training mixed_bfloat16 channels_last
 
-Films and weights are random: they cost as much as real ones. torch.compile is left out: it needs a C++ compiler.
+Images and weights are random: they cost as much as real ones. torch.compile is left out: it needs a C++ compiler.
 """
 
 import json
@@ -34,15 +34,15 @@ class VGG16(nn.Module):
         self.trunk, self.head = nn.Sequential(*trunk), nn.Sequential(*head, nn.Linear(64, 1))
         self.register_buffer("means", torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1))
 
-    def forward(self, films):
-        return self.head(self.trunk(films.flip(1) * 255 - self.means).mean((2, 3)))
+    def forward(self, images):
+        return self.head(self.trunk(images.flip(1) * 255 - self.means).mean((2, 3)))
 
 
 def prepare(count, layout):
-    """(network, films, labels)"""
+    """(network, images, labels)"""
     torch.manual_seed(0)
-    films = torch.rand(count, 3, 64, 64).to(memory_format=LAYOUTS[layout])
-    return VGG16().to(memory_format=LAYOUTS[layout]), films, torch.randint(0, 2, (count, 1)).float()
+    images = torch.rand(count, 3, 64, 64).to(memory_format=LAYOUTS[layout])
+    return VGG16().to(memory_format=LAYOUTS[layout]), images, torch.randint(0, 2, (count, 1)).float()
 
 
 def shortened(precision):
@@ -51,32 +51,32 @@ def shortened(precision):
 
 
 def torch_training(precision, layout):
-    network, films, labels = prepare(64 if TINY else 512, layout)
+    network, images, labels = prepare(64 if TINY else 512, layout)
     optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, fused=True)
     loss_of = nn.BCEWithLogitsLoss()
 
     def epoch(count):
         for rows in torch.randperm(count).split(32):
             with shortened(precision):
-                loss = loss_of(network(films[rows]), labels[rows])
+                loss = loss_of(network(images[rows]), labels[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
 
     epoch(64)  # the first batches also prepare the network
-    return {"images_per_second": len(films) / median_seconds(epoch, len(films))}
+    return {"images_per_second": len(images) / median_seconds(epoch, len(images))}
 
 
 def torch_inference(precision, layout):
-    network, films, _ = prepare(64 if TINY else 640, layout)
+    network, images, _ = prepare(64 if TINY else 640, layout)
     network.train(False)
 
-    def predict(films):
+    def predict(images):
         with torch.inference_mode(), shortened(precision):
-            return torch.cat([network(part).sigmoid().float() for part in films.split(64)])
+            return torch.cat([network(part).sigmoid().float() for part in images.split(64)])
 
-    predict(films[:64])
-    return {"images_per_second": len(films) / median_seconds(predict, films)}
+    predict(images[:64])
+    return {"images_per_second": len(images) / median_seconds(predict, images)}
 
 
 def torch_matmul(precision):

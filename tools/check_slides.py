@@ -8,7 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from browser import new_page, open_browser
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.browser import new_page, open_browser
 
 DECKS = Path(__file__).resolve().parent.parent / "build" / "slides"
 

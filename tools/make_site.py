@@ -13,9 +13,11 @@ from pathlib import Path, PurePosixPath
 
 import nbformat
 
-import glossary
-from opening import REPOSITORY
-from slides import PACKAGES, is_form
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools import glossary
+from tools.opening import REPOSITORY
+from tools.slides import PACKAGES, is_form
 
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCE = PROJECT / "build" / "site-source"
@@ -97,7 +99,7 @@ def write_times(notebooks, times):
     lines = [
         "# How long it takes",
         "",
-        "Measured on two processor cores, without a GPU, on the real films.",
+        "Measured on two processor cores, without a GPU, on the real images.",
         "",
         "| notebook | runs in | in class |",
         "| --- | --- | --- |",

@@ -1,10 +1,10 @@
 """Run the notebooks that train models with several seeds, and store what they measure.
 
-python tools/measure.py          all of them, on the films that PNEUMONIA_DATA chooses; about an hour on two cores
+python tools/measure.py          all of them, on the images that PNEUMONIA_DATA chooses; about an hour on two cores
 python tools/measure.py 04 06    only these; what is stored of the others stays. 06 needs the predictions of 02 to 04
                                  with every seed in results/own: measure those before
 
-Writes results/<films>.json (scores of all seeds), results/<films>_predictions.csv (seed 0), and in results/bands.json
+Writes results/<images>.json (scores of all seeds), results/<images>_predictions.csv (seed 0), and in results/bands.json
 the bands of AUC that the checks in the notebooks compare with, for full and for quick runs. QUICK=1 measures only the
 bands of quick runs.
 """
@@ -12,10 +12,13 @@ bands of quick runs.
 import json
 import os
 import sys
+from pathlib import Path
 
 import pandas as pd
 
-from run import NOTEBOOKS, OWN_RESULTS, PROJECT, execute
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.run import NOTEBOOKS, OWN_RESULTS, PROJECT, execute
 
 TRAINING = ("02", "03", "04", "06")
 SEEDS = (0, 1, 2)
@@ -23,34 +26,34 @@ MARGIN = 0.03  # added on both sides of what the seeds gave
 BANDS = PROJECT / "results" / "bands.json"
 
 
-def run_all(films, numbers):
+def run_all(images, numbers):
     """Execute the notebooks with every seed; the scores are then in results/own."""
     for seed in SEEDS:
         os.environ["SEED"] = str(seed)
         for number in numbers:
             path = next(NOTEBOOKS.glob(f"{number}_*.ipynb"))
             seconds = execute(path)[1]
-            print(f"{films}, seed {seed}, {path.stem}: {seconds:.0f} s", flush=True)
+            print(f"{images}, seed {seed}, {path.stem}: {seconds:.0f} s", flush=True)
 
 
-def own_results(films, numbers):
+def own_results(images, numbers):
     """What the chosen notebooks left in results/own: (scores, predictions of seed 0)."""
-    scores = json.loads((OWN_RESULTS / f"{films}.json").read_text(encoding="utf-8"))
+    scores = json.loads((OWN_RESULTS / f"{images}.json").read_text(encoding="utf-8"))
     scores = [run for run in scores if run["seed"] in SEEDS and f"{run['notebook']:02}" in numbers]
-    predictions = pd.read_csv(OWN_RESULTS / f"{films}_predictions.csv")
+    predictions = pd.read_csv(OWN_RESULTS / f"{images}_predictions.csv")
     models = {run["model"] for run in scores}
     return scores, predictions[predictions["model"].isin(models) & (predictions["seed"] == 0)]
 
 
-def store(films, scores, predictions):
+def store(images, scores, predictions):
     """Put scores and predictions of these models in the place of the stored ones."""
-    path = PROJECT / "results" / f"{films}.json"
+    path = PROJECT / "results" / f"{images}.json"
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     models = {run["model"] for run in scores}
     scores = [run for run in stored if run["model"] not in models] + scores
     path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
 
-    path = PROJECT / "results" / f"{films}_predictions.csv"
+    path = PROJECT / "results" / f"{images}_predictions.csv"
     if path.exists():
         stored = pd.read_csv(path)
         predictions = pd.concat([stored[~stored["model"].isin(models)], predictions])
@@ -66,21 +69,20 @@ def bands_of(scores):
 
 
 def main():
-    sys.path.insert(0, str(PROJECT))
     import helpers
 
     numbers = sys.argv[1:] or TRAINING
     source = helpers.results_name().removesuffix("_quick")
-    for films, quick in [(source, False), (f"{source}_quick", True)]:
+    for images, quick in [(source, False), (f"{source}_quick", True)]:
         if helpers.QUICK and not quick:
             continue
         os.environ["QUICK"] = "1" if quick else "0"
-        run_all(films, numbers)
-        scores, predictions = own_results(films, numbers)
+        run_all(images, numbers)
+        scores, predictions = own_results(images, numbers)
         if not quick:
-            store(films, scores, predictions)
+            store(images, scores, predictions)
         bands = json.loads(BANDS.read_text(encoding="utf-8")) if BANDS.exists() else {}
-        bands[films] = bands.get(films, {}) | bands_of(scores)
+        bands[images] = bands.get(images, {}) | bands_of(scores)
         BANDS.write_text(json.dumps(bands, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,15 +1,15 @@
-"""Measure what notebook 7 tells about, on the films that PNEUMONIA_DATA chooses.
+"""Measure what notebook 7 tells about, on the images that PNEUMONIA_DATA chooses.
 
 python tools/measure_further.py ingredients   trains its network with one ingredient at a time and writes
                                               results/ingredients.json; 15 minutes on two cores
-python tools/measure_further.py recipes       trains it with all random changes, longer or on larger films, and writes
+python tools/measure_further.py recipes       trains it with all random changes, longer or on larger images, and writes
                                               results/recipes.json; an hour on two cores
 python tools/measure_further.py exam          executes the notebook with three seeds, stores the one of the first, and
                                               writes results/further.json, with the mean of the three as one network
-                                              more; an hour and a quarter on the real films
+                                              more; an hour and a quarter on the real images
 
-Of the ingredients every network sees the same training films of 64 x 64 pixels for two epochs. All figures but those of
-the exam are of validation patients, on their films as they are and disturbed as in notebook 6.
+Of the ingredients every network sees the same training images of 64 x 64 pixels for two epochs. All figures but those of
+the exam are of validation patients, on their images as they are and disturbed as in notebook 6.
 """
 
 import json
@@ -23,12 +23,15 @@ from scipy.ndimage import shift
 from sklearn.metrics import log_loss
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-import helpers  # noqa: E402
-import run  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-keras = helpers.import_keras()
-from keras import layers  # noqa: E402
+import helpers
+import networks
+from data import field
+from tools import run
+
+keras = networks.import_keras()
+from keras import layers
 
 SEEDS = (0, 1, 2)
 EPOCHS = 2
@@ -54,15 +57,15 @@ def tilt_and_exposure():
 
 
 def stream(table, equalised, shuffle=False):
-    films = helpers.stream_films(table, SIZE, shuffle)
-    return films.map(lambda pictures, labels: (EQUALISE(pictures), labels)) if equalised else films
+    images = networks.stream_images(table, SIZE, shuffle)
+    return images.map(lambda pictures, labels: (EQUALISE(pictures), labels)) if equalised else images
 
 
 def train(table, make_changes=nothing, equalised=False, weighted=False, averaged=False):
-    """A network fine-tuned on the training films; make_changes: a function, as layers take their seed when made."""
+    """A network fine-tuned on the training images; make_changes: a function, as layers take their seed when made."""
     rows = table[table["split"] == "train"].sample(frac=1, random_state=0)
     keras.utils.set_random_seed(0)
-    model, _ = helpers.start_vgg16(stream(rows, equalised), rows["class"].to_numpy(), make_changes(), EPOCHS)
+    model, _ = networks.start_vgg16(stream(rows, equalised), rows["class"].to_numpy(), make_changes(), EPOCHS)
     share = rows["class"].mean()
     weights = {0: 0.5 / (1 - share), 1: 0.5 / share} if weighted else None
     model.optimizer.use_ema = averaged  # in the end the weights are their mean over about the last hundred steps
@@ -70,11 +73,11 @@ def train(table, make_changes=nothing, equalised=False, weighted=False, averaged
     return model
 
 
-def views(films):
-    """The film as it is, and moved by a sixteenth of its side to each of the four sides."""
-    step = films.shape[1] // 16
+def views(images):
+    """The image as it is, and moved by a sixteenth of its side to each of the four sides."""
+    step = images.shape[1] // 16
     moves = [(0, 0), (0, step), (0, -step), (step, 0), (-step, 0)]
-    return [shift(films, (0, *move, 0), order=0) for move in moves]
+    return [shift(images, (0, *move, 0), order=0) for move in moves]
 
 
 def scores(labels, probabilities):
@@ -87,11 +90,11 @@ def store(result, name):
     helpers.write_whole(PROJECT / "results" / name, json.dumps(result, indent=1) + "\n")
 
 
-def validation_films(validation, size):
-    """The films as they are, and disturbed as in notebook 6."""
-    films = np.concatenate([batch.numpy() for batch, _ in helpers.stream_films(validation, size)])
-    grey = [helpers.disturb(film, 100_000 + number) for number, film in enumerate(films[:, :, :, 0])]
-    return {"as they are": films, "disturbed": helpers.in_colour(np.stack(grey))}
+def validation_images(validation, size):
+    """The images as they are, and disturbed as in notebook 6."""
+    images = np.concatenate([batch.numpy() for batch, _ in networks.stream_images(validation, size)])
+    grey = [field.disturb(image, 100_000 + number) for number, image in enumerate(images[:, :, :, 0])]
+    return {"as they are": images, "disturbed": helpers.in_colour(np.stack(grey))}
 
 
 def keep(result, file, name, labels, kinds, answers):
@@ -108,10 +111,10 @@ def mean_of_views(model, kinds):
 
 
 def measure_ingredients():
-    print("calculating in:", helpers.choose_precision())
-    table = helpers.list_all_films(SIZE)
+    print("calculating in:", networks.choose_precision())
+    table = all_images.list_all_images(SIZE)
     validation = table[table["split"] == "validation"]
-    labels, kinds, result = validation["class"].to_numpy(), validation_films(validation, SIZE), {}
+    labels, kinds, result = validation["class"].to_numpy(), validation_images(validation, SIZE), {}
     for name, options in {
         "nothing": {},
         "shifts and zooms": {"make_changes": shifts_and_zooms},
@@ -129,26 +132,26 @@ def measure_ingredients():
 
 
 def measure_recipes():
-    print("calculating in:", helpers.choose_precision())
+    print("calculating in:", networks.choose_precision())
     result = {}
     for name, (epochs, size) in RECIPES.items():
-        parts = dict(tuple(helpers.list_all_films(size).groupby("split")))
+        parts = dict(tuple(all_images.list_all_images(size).groupby("split")))
         validation = parts["validation"]
-        labels, kinds = validation["class"].to_numpy(), validation_films(validation, size)
+        labels, kinds = validation["class"].to_numpy(), validation_images(validation, size)
         keras.utils.set_random_seed(helpers.SEED)
         changes = [*shifts_and_zooms(), *tilt_and_exposure()]
         rows = parts["train"].sample(frac=1, random_state=helpers.SEED)
-        films = helpers.stream_films(rows, size)
-        model, _ = helpers.start_vgg16(films, rows["class"].to_numpy(), changes, epochs, size)
+        images = networks.stream_images(rows, size)
+        model, _ = networks.start_vgg16(images, rows["class"].to_numpy(), changes, epochs, size)
         model.fit(
-            helpers.stream_films(rows, size, shuffle=True),
-            validation_data=helpers.stream_films(validation, size),
+            networks.stream_images(rows, size, shuffle=True),
+            validation_data=networks.stream_images(validation, size),
             epochs=epochs,
             verbose=0,
             shuffle=False,
-            callbacks=helpers.training_callbacks("recipe", epochs),
+            callbacks=networks.training_callbacks("recipe", epochs),
         )
-        helpers.load_best_weights(model, "recipe")
+        networks.load_best_weights(model, "recipe")
         answers = [model.predict(pictures, verbose=0) for pictures in kinds.values()]
         keep(result, "recipes.json", name, labels, kinds, answers)
         keep(result, "recipes.json", f"{name}, five views", labels, kinds, mean_of_views(model, kinds))
@@ -171,12 +174,12 @@ def exam_of_the_mean():
     """Scores of the mean answer of the three networks, on each split, with intervals."""
     answers = pd.read_csv(run.OWN_RESULTS / f"{helpers.results_name()}_predictions.csv")
     answers = answers[(answers["model"] == "vgg16_all") & answers["seed"].isin(SEEDS)]
-    patients, results = helpers.list_all_films(SIZE)["patient"], []
+    patients, results = all_images.list_all_images(SIZE)["patient"], []
     for split, rows in answers.groupby("split"):
-        films = rows.groupby("index")[["label", "probability"]].mean()
-        truth, p = films["label"].to_numpy(), films["probability"].to_numpy()
+        images = rows.groupby("index")[["label", "probability"]].mean()
+        truth, p = images["label"].to_numpy(), images["probability"].to_numpy()
         low, high = helpers.bootstrap_interval(
-            lambda drawn, truth=truth, p=p: list(helpers.score(truth[drawn], p[drawn]).values()), patients[films.index]
+            lambda drawn, truth=truth, p=p: list(helpers.score(truth[drawn], p[drawn]).values()), patients[images.index]
         )
         scores = helpers.score(truth, p)
         ends = {name: [float(low[n]), float(high[n])] for n, name in enumerate(scores)}
@@ -189,7 +192,7 @@ def main():
     try:
         if helpers.are_simulated() or helpers.QUICK:
             sys.exit(
-                "These are figures of full runs on the real films: unset QUICK, and set PNEUMONIA_DATA to their folder."
+                "These are figures of full runs on the real images: unset QUICK, and set PNEUMONIA_DATA to their folder."
             )
         if sys.argv[1:] not in [[name] for name in parts]:
             sys.exit("Say what to measure: python tools/measure_further.py ingredients, recipes or exam.")

@@ -1,6 +1,6 @@
 """Train notebook 3's network with one change at a time and write results/tinkering.json.
 
-python tools/measure_tinkering.py     on the films that PNEUMONIA_DATA chooses; about 4 minutes on two cores
+python tools/measure_tinkering.py     on the images that PNEUMONIA_DATA chooses; about 4 minutes on two cores
 """
 
 import json
@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-import keras  # noqa: E402
-from keras import layers  # noqa: E402
+import keras
+from keras import layers
 
-import helpers  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import helpers
+import networks
 
 EPOCHS = 15
 
@@ -24,42 +26,42 @@ def compiled(parts, rate=1e-4):
 
 
 def without_dropout():
-    return compiled([layer for layer in helpers.build_cnn().layers if not isinstance(layer, layers.Dropout)])
+    return compiled([layer for layer in networks.build_cnn().layers if not isinstance(layer, layers.Dropout)])
 
 
 def ten_times_the_rate():
-    return compiled(helpers.build_cnn().layers, rate=1e-3)
+    return compiled(networks.build_cnn().layers, rate=1e-3)
 
 
 def kernels_of_one_pixel():
-    parts = helpers.build_cnn().layers
+    parts = networks.build_cnn().layers
     for place in (0, 3):
         parts[place] = layers.Conv2D(32, 1, activation="relu")
     return compiled(parts)
 
 
 CHANGES = {
-    "as it is": helpers.build_cnn,
+    "as it is": networks.build_cnn,
     "without dropout": without_dropout,
     "learning rate 0.001 instead of 0.0001": ten_times_the_rate,
     "kernels of 1 x 1 instead of 3 x 3": kernels_of_one_pixel,
 }
 
 
-def validation_auc(build, films, labels, fit, validation):
+def validation_auc(build, images, labels, training, validation):
     keras.utils.set_random_seed(0)
     model = build()
-    pair = (films[validation], labels[validation])
-    callbacks = helpers.training_callbacks("tinkering", EPOCHS)
-    model.fit(films[fit], labels[fit], validation_data=pair, epochs=EPOCHS, verbose=0, callbacks=callbacks)
-    helpers.load_best_weights(model, "tinkering")
+    pair = (images[validation], labels[validation])
+    callbacks = networks.training_callbacks("tinkering", EPOCHS)
+    model.fit(images[training], labels[training], validation_data=pair, epochs=EPOCHS, verbose=0, callbacks=callbacks)
+    networks.load_best_weights(model, "tinkering")
     return helpers.score(pair[1], model.predict(pair[0], verbose=0).ravel())["auc"]
 
 
 def main():
-    films, labels = helpers.get_train_data()
-    fit, validation = helpers.split_by_patient(helpers.get_metadata())
-    result = {name: round(validation_auc(build, films, labels, fit, validation), 3) for name, build in CHANGES.items()}
+    images, labels = helpers.get_train_data()
+    training, validation = helpers.split_by_patient(helpers.get_metadata())
+    result = {name: round(validation_auc(build, images, labels, training, validation), 3) for name, build in CHANGES.items()}
     (PROJECT / "results" / "tinkering.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(result)
 

@@ -1,6 +1,6 @@
 """Train notebook 4's network with one thing changed at a time and write results/transfer.json.
 
-python tools/measure_transfer.py     on the films that PNEUMONIA_DATA chooses; about 15 minutes on two cores
+python tools/measure_transfer.py     on the images that PNEUMONIA_DATA chooses; about 15 minutes on two cores
 """
 
 import json
@@ -8,16 +8,18 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-import keras  # noqa: E402
-from keras import layers  # noqa: E402
-from keras.applications.vgg16 import preprocess_input  # noqa: E402
+import keras
+from keras import layers
+from keras.applications.vgg16 import preprocess_input
 
-import helpers  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-FILMS, LABELS = helpers.get_train_data()
+import helpers
+import networks
+
+IMAGES, LABELS = helpers.get_train_data()
 FIT, VALIDATION = helpers.split_by_patient(helpers.get_metadata())
-PAIR = (FILMS[VALIDATION], LABELS[VALIDATION])
+PAIR = (IMAGES[VALIDATION], LABELS[VALIDATION])
 
 
 def dense_layers():
@@ -32,11 +34,11 @@ def dense_layers():
 def trunk_of(start):
     if start == "random":
         return keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
-    return helpers.load_vgg16()[0]
+    return networks.load_vgg16()[0]
 
 
 def train(trunk, head, optimizer, epochs, augmentation=(), prepare=True):
-    """The AUC on validation films of the epoch with the lowest loss there."""
+    """The AUC on validation images of the epoch with the lowest loss there."""
     inputs = keras.Input((64, 64, 3))
     pictures = inputs
     for layer in augmentation:
@@ -44,9 +46,9 @@ def train(trunk, head, optimizer, epochs, augmentation=(), prepare=True):
     maps = trunk(preprocess_input(pictures * 255) if prepare else pictures)
     model = keras.Model(inputs, head(layers.GlobalAveragePooling2D()(maps)))
     model.compile(optimizer, loss="binary_crossentropy", metrics=["accuracy"])
-    callbacks = helpers.training_callbacks("transfer", epochs)
-    model.fit(FILMS[FIT], LABELS[FIT], validation_data=PAIR, epochs=epochs, verbose=0, callbacks=callbacks)
-    helpers.load_best_weights(model, "transfer")
+    callbacks = networks.training_callbacks("transfer", epochs)
+    model.fit(IMAGES[FIT], LABELS[FIT], validation_data=PAIR, epochs=epochs, verbose=0, callbacks=callbacks)
+    networks.load_best_weights(model, "transfer")
     return helpers.score(PAIR[1], model.predict(PAIR[0], verbose=0))["auc"]
 
 
@@ -57,7 +59,7 @@ def at_once(start="trained", prepare=True):
 
 def head_first(start="trained", augmented=True):
     trunk = trunk_of(start)
-    maps = trunk.predict(preprocess_input(FILMS * 255), batch_size=64, verbose=0)
+    maps = trunk.predict(preprocess_input(IMAGES * 255), batch_size=64, verbose=0)
     features = maps.mean(axis=(1, 2)).astype("float32")
     head = keras.Sequential([layers.BatchNormalization(momentum=0.9), *dense_layers()])
     head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
@@ -84,7 +86,7 @@ CHANGES = {
 
 
 def main():
-    helpers.choose_precision()
+    networks.choose_precision()
     result = {}
     for name, measure in CHANGES.items():
         keras.utils.set_random_seed(0)

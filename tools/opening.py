@@ -23,6 +23,8 @@ if not any((folder / "helpers.py").exists() for folder in folders):
     subprocess.run(["git", "clone", "--depth", "1", address], check=True)
 sys.path.insert(0, str(next(folder for folder in folders if (folder / "helpers.py").exists())))
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import helpers
 
 helpers.describe_setup()'''

@@ -4,12 +4,15 @@ The figures drawn are kept in the picture's file, so that a test can tell whethe
 """
 
 import json
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from results_table import MODELS, median, scores_of
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.results_table import MODELS, median, scores_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / "docs" / "results.png"
@@ -18,7 +21,7 @@ STYLES = {"validation": ("#56b4e9", "o"), "test": ("#de8f05", "s"), "field": ("#
 
 
 def figures():
-    """{model: {split: accuracy}} on the real films, median of the seeds."""
+    """{model: {split: accuracy}} on the real images, median of the seeds."""
     real = scores_of("kermany")
     return {model: {split: round(median(real, model, split, "accuracy"), 3) for split in STYLES} for model in MODELS}
 
@@ -41,7 +44,7 @@ def draw(accuracies):
     ax.set_yticks(range(len(names)), names)
     ax.margins(y=0.12)
     ax.invert_yaxis()
-    ax.set(xlabel="accuracy on real films", xlim=(0.48, 1))
+    ax.set(xlabel="accuracy on real images", xlim=(0.48, 1))
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return figure
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-import helpers  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import helpers
 
 README = PROJECT / "README.md"
 MODEL_CARD = PROJECT / "docs" / "model-card.md"
 RESULTS = ("<!-- results: python tools/results_table.py -->", "<!-- end of results -->")
 CARD = ("<!-- model card: python tools/results_table.py -->", "<!-- end of model card -->")
 FINAL_MODEL = "vgg16_augmented"
-# model: (name, accuracy that the article reports on its own films)
+# model: (name, accuracy that the article reports on its own images)
 MODELS = {
     "knn": ("nearest neighbours", ".7175"),
     "logistic_regression": ("logistic regression", ".6725"),
@@ -29,8 +30,8 @@ MODELS = {
 }
 
 
-def scores_of(films):
-    return json.loads((PROJECT / "results" / f"{films}.json").read_text(encoding="utf-8"))
+def scores_of(images):
+    return json.loads((PROJECT / "results" / f"{images}.json").read_text(encoding="utf-8"))
 
 
 def median(results, model, split, score):
@@ -55,14 +56,14 @@ def results_table():
 
 def model_card_table():
     """The lines of the model card's table: the final model of seed 0 on each split, with intervals."""
-    os.environ["PNEUMONIA_DATA"] = "phantoms"  # the same table of films, without looking for real ones
+    os.environ["PNEUMONIA_DATA"] = "phantoms"  # the same table of images, without looking for real ones
     patients = helpers.get_metadata().set_index("index")["patient"]
     predictions = pd.read_csv(PROJECT / "results" / "kermany_predictions.csv")
     predictions = predictions[predictions["model"] == FINAL_MODEL]
     of_the_ill = predictions.query("split == 'validation' and label == 1")["probability"].sort_values()
     threshold = of_the_ill.iloc[int(0.05 * len(of_the_ill))]
     lines = [
-        f"| films | AUC | accuracy at 0.5 | sensitivity at {threshold:.2f} | specificity at {threshold:.2f} |",
+        f"| images | AUC | accuracy at 0.5 | sensitivity at {threshold:.2f} | specificity at {threshold:.2f} |",
         "| --- | --- | --- | --- | --- |",
     ]
     for split in ("validation", "test", "field"):

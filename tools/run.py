@@ -3,7 +3,7 @@
 python tools/run.py            into build/notebooks, and print the results; for readers
 python tools/run.py --refresh  the solutions, too; stores outputs, times and peaks of memory (GiB) in the project;
                                for maintainers on Linux, on the real X-rays
-python tools/run.py --times    as without it, and stores the times of simulated films, which the first line announces
+python tools/run.py --times    as without it, and stores the times of simulated images, which the first line announces
 """
 
 import argparse
@@ -19,13 +19,15 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from opening import find_notebooks, set_opening
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.opening import find_notebooks, set_opening
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
 BUILD = PROJECT / "build" / "notebooks"
 OWN_RESULTS = PROJECT / "results" / "own"
-TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real films
+TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real images
 SIMULATED_TIMES = PROJECT / "results" / "times_simulated.json"
 MEMORY = PROJECT / "results" / "memory.json"
 PRINT_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # in KiB on Linux
@@ -93,13 +95,13 @@ def explain(error):
     return f"{type(error).__name__}: {error}"
 
 
-def print_results(films, seed):
-    """The table of what the notebooks measured; films: name of the file of scores in results/own."""
-    print(f"\n{'model':20} {'films':16} {'accuracy':>8} {'AUC':>6}")
-    reader, scores = OWN_RESULTS / "reader.json", OWN_RESULTS / f"{films}.json"
+def print_results(images, seed):
+    """The table of what the notebooks measured; images: name of the file of scores in results/own."""
+    print(f"\n{'model':20} {'images':16} {'accuracy':>8} {'AUC':>6}")
+    reader, scores = OWN_RESULTS / "reader.json", OWN_RESULTS / f"{images}.json"
     if reader.exists():
         record = json.loads(reader.read_text(encoding="utf-8"))
-        print(f"{'reader':20} {'ten test films':16} {record['right'] / len(record['answers']):8.3f}")
+        print(f"{'reader':20} {'ten test images':16} {record['right'] / len(record['answers']):8.3f}")
     if scores.exists():
         results = json.loads(scores.read_text(encoding="utf-8"))
         for result in [result for result in results if result["seed"] == seed]:
@@ -109,11 +111,10 @@ def print_results(films, seed):
 def main():
     parser = argparse.ArgumentParser(description="Execute the notebooks in order.")
     parser.add_argument("--refresh", action="store_true", help="store the outputs in notebooks/ and results/times.json")
-    parser.add_argument("--times", action="store_true", help="on simulated films: store results/times_simulated.json")
+    parser.add_argument("--times", action="store_true", help="on simulated images: store results/times_simulated.json")
     options = parser.parse_args()
     refresh = options.refresh
 
-    sys.path.insert(0, str(PROJECT))
     import helpers
 
     try:
@@ -121,7 +122,7 @@ def main():
         if refresh and helpers.are_simulated():
             sys.exit("Stored outputs come from the real X-rays: make refresh PNEUMONIA_DATA=path/to/chest_xray")
         if options.times and (helpers.QUICK or not helpers.are_simulated()):
-            sys.exit("--times is for full runs on simulated films: unset QUICK, and set PNEUMONIA_DATA to phantoms.")
+            sys.exit("--times is for full runs on simulated images: unset QUICK, and set PNEUMONIA_DATA to phantoms.")
     except helpers.sources.DataError as error:
         sys.exit(str(error))
 
@@ -133,7 +134,7 @@ def main():
     expected = sum(times.get(path.stem, 0) for path in paths)
     minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
     folder = target.relative_to(PROJECT)
-    print(f"Executing {len(paths)} notebooks into {folder}: {minutes}. Films: {source}", flush=True)
+    print(f"Executing {len(paths)} notebooks into {folder}: {minutes}. Images: {source}", flush=True)
     for number, path in enumerate(paths, start=1):
         print(f"{number}/{len(paths)}  {path.stem} ...", end=" ", flush=True)
         try:

@@ -1,4 +1,4 @@
-"""Execute the series many times in a row on simulated films and look for what changes or grows.
+"""Execute the series many times in a row on simulated images and look for what changes or grows.
 
 python tools/soak.py 10                  every notebook ten times, in quick mode
 python tools/soak.py 1 01_metadata       one notebook once
@@ -14,7 +14,9 @@ from pathlib import Path
 
 import nbformat
 
-from run import NOTEBOOKS, PROJECT, execute
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.run import NOTEBOOKS, PROJECT, execute
 
 UNCHECKED = "nbval-ignore-output"
 OWN_BUSINESS = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}

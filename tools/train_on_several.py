@@ -23,20 +23,22 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "jax"
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
 try:
     import jax
     from jax.experimental import multihost_utils
 except ImportError:
     sys.exit("JAX is not installed: run pip install -r tools/several-machines-requirements.txt")
-import h5py  # noqa: E402
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+import h5py
+import keras
+import numpy as np
 
-import helpers  # noqa: E402
-from helpers import sources  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-BATCH = 32  # films in each step, of all processes together
+import helpers
+import networks
+from data import sources
+
+BATCH = 32  # images in each step, of all processes together
 SILENCE = 20  # seconds after which a process that no longer answers counts as dead
 NOT_WEIGHTS = "not_weights"  # where a checkpoint holds what Keras does not save
 REFUSED, LOST = 2, 3  # exit codes: explained in a sentence; ended by the end of another process
@@ -48,7 +50,7 @@ def read_arguments(words=None):
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="how many there are, the same for all")
     parser.add_argument("--number", type=int, default=0, metavar="K", help="which one this is: 0, 1, ... N - 1")
     parser.add_argument("--epochs", type=int, default=6 if helpers.QUICK else 15)
-    parser.add_argument("--films", type=int, metavar="COUNT", help="train on so few fit films, to try it out")
+    parser.add_argument("--images", type=int, metavar="COUNT", help="train on so few training images, to try it out")
     parser.add_argument("--folder", type=Path, default=PROJECT / "build" / "several", help="for checkpoints and logs")
     parser.add_argument("--wait", type=int, default=120, metavar="SECONDS", help="for the other processes at the start")
     options = parser.parse_args(words)
@@ -56,8 +58,8 @@ def read_arguments(words=None):
         "--processes must be at least 1": options.processes < 1,
         f"--number must lie between 0 and {options.processes - 1}": not 0 <= options.number < options.processes,
         "--epochs and --wait must be at least 1": min(options.epochs, options.wait) < 1,
-        f"--films must be at least {BATCH}, the films of one batch": options.films is not None
-        and options.films < BATCH,
+        f"--images must be at least {BATCH}, the images of one batch": options.images is not None
+        and options.images < BATCH,
         "--first and --processes (2 or more) go together, such as --first 10.0.0.1:29500 --processes 2": bool(
             options.first
         )
@@ -148,20 +150,20 @@ def is_loopback(name):
         return True
 
 
-def check_same_task(films, labels, options):
-    """Raise sources.DataError in every process where not all have the same films, settings and number of devices."""
-    task = hashlib.sha256(films.tobytes() + labels.tobytes())
+def check_same_task(images, labels, options):
+    """Raise sources.DataError in every process where not all have the same images, settings and number of devices."""
+    task = hashlib.sha256(images.tobytes() + labels.tobytes())
     versions = [keras.__version__, jax.__version__]
     task.update(repr([options.epochs, helpers.SEED, jax.local_device_count(), *versions]).encode())
     tasks = multihost_utils.process_allgather(np.frombuffer(task.digest(), np.uint8)).reshape(-1, 32)
     if (tasks != tasks[0]).any():
         refuse_together(
-            "The processes do not have the same task: --epochs, --films, SEED, PNEUMONIA_DATA, the number of GPUs and "
+            "The processes do not have the same task: --epochs, --images, SEED, PNEUMONIA_DATA, the number of GPUs and "
             "the versions of Keras and JAX must be the same for all."
         )
     if BATCH % jax.device_count():
         refuse_together(
-            f"A batch of {BATCH} films cannot be shared equally by {jax.device_count()} devices: use 1, 2, 4, 8, 16 or "
+            f"A batch of {BATCH} images cannot be shared equally by {jax.device_count()} devices: use 1, 2, 4, 8, 16 or "
             "32 in all."
         )
 
@@ -175,16 +177,16 @@ def refuse_together(sentence):
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def load_films(count):
-    """Fit films, their labels, and both of the validation films; count: so few fit films, None for all of them."""
-    films, labels = helpers.get_train_data()
-    fit, validation = helpers.split_by_patient(helpers.get_metadata())
-    fit = np.random.default_rng(helpers.SEED).permutation(fit)[:count]
-    return films[fit], labels[fit], (films[validation], labels[validation])
+def load_images(count):
+    """Training images, their labels, and both of the validation images; count: so few training images, None for all of them."""
+    images, labels = helpers.get_train_data()
+    training, validation = helpers.split_by_patient(helpers.get_metadata())
+    training = np.random.default_rng(helpers.SEED).permutation(training)[:count]
+    return images[training], labels[training], (images[validation], labels[validation])
 
 
 def build():
-    model = helpers.build_cnn()
+    model = networks.build_cnn()
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -200,9 +202,9 @@ def set_state(model, state):
 
 
 def share_of(epoch, count, number, processes):
-    """Positions of the films that one process takes in one epoch, batch after batch.
+    """Positions of the images that one process takes in one epoch, batch after batch.
 
-    The order depends on seed and epoch alone, so any number of processes goes through the same batches. Films that
+    The order depends on seed and epoch alone, so any number of processes goes through the same batches. Images that
     fill no batch rest for this epoch.
     """
     order = np.random.default_rng([helpers.SEED, epoch]).permutation(count)
@@ -210,15 +212,15 @@ def share_of(epoch, count, number, processes):
     return batches[:, number].ravel()
 
 
-def train(films, labels, validation, options):
+def train(images, labels, validation, options):
     """Train from the last checkpoint on, and print one line per epoch. Raises sources.DataError.
 
-    films, labels: to fit, as in helpers.get_train_data; validation: the same two of the validation films.
+    images, labels: to fit, as in helpers.get_train_data; validation: the same two of the validation images.
     """
-    check_same_task(films, labels, options)
+    check_same_task(images, labels, options)
     keras.utils.set_random_seed(helpers.SEED)
-    own = build()  # lives in this process alone: reads and writes checkpoints, and judges validation films
-    folder = options.folder / f"{helpers.results_name()}_{helpers.SEED}_{len(films)}_films"
+    own = build()  # lives in this process alone: reads and writes checkpoints, and judges validation images
+    folder = options.folder / f"{helpers.results_name()}_{helpers.SEED}_{len(images)}_images"
     done = load_checkpoint(own, folder) if options.number == 0 else 0
     done, state = multihost_utils.broadcast_one_to_all((np.int32(done), get_state(own)))
     if done:
@@ -228,10 +230,10 @@ def train(films, labels, validation, options):
         set_state(shared, state)
 
     for epoch in range(int(done), options.epochs):
-        mine = share_of(epoch, len(films), options.number, options.processes)
+        mine = share_of(epoch, len(images), options.number, options.processes)
         settings = {"initial_epoch": epoch, "epochs": epoch + 1, "shuffle": False, "verbose": 0}
         with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
-            logs = shared.fit(films[mine], labels[mine], batch_size=BATCH // options.processes, **settings).history
+            logs = shared.fit(images[mine], labels[mine], batch_size=BATCH // options.processes, **settings).history
         line = f"epoch {epoch + 1}/{options.epochs}: accuracy {logs['accuracy'][0]:.3f}, loss {logs['loss'][0]:.5f}"
         if options.number == 0:
             set_state(own, get_state(shared))
@@ -290,12 +292,12 @@ def work(options, log, joined):
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     code = 0
     try:
-        films = load_films(options.films)
+        images = load_images(options.images)
         join(options)
         joined.set()
         if jax.default_backend() == "cpu":
             check_own_name(options.first.rsplit(":", 1)[0])
-        train(*films, options)
+        train(*images, options)
     except sources.DataError as error:
         print(error, flush=True)
         code = REFUSED
@@ -354,7 +356,7 @@ def main():
         if options.processes > 1:
             code = watch(options)
             sys.exit(code if code >= 0 else LOST)
-        train(*load_films(options.films), options)
+        train(*load_images(options.images), options)
     except sources.DataError as error:
         sys.exit(str(error))
 

@@ -1,6 +1,6 @@
-"""All films of the data set as files, for notebook 7, which reads them while it trains.
+"""All images of the data set as files, for notebook 7, which reads them while it trains.
 
-`list_films` gives a table of paths. Real films stay where they are; simulated films and PneumoniaMNIST, which come as
+`list_all_images` gives a table of paths. Real images stay where they are; simulated images and PneumoniaMNIST, which come as
 arrays, are written as PNG files first.
 """
 
@@ -12,29 +12,27 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-import phantoms
-import select_images
-import sources
-from select_images import CLASSES
-from sources import DataError
+from . import phantoms, select_images, sources
+from .select_images import CLASSES
+from .sources import DataError
 
 MEDMNIST_SPLITS = {"train": "train", "val": "validation", "test": "test"}  # its name: ours
 
 
-def list_films(size):
-    """A DataFrame with one row per film: path, class (0 healthy, 1 pneumonia), split and patient.
+def list_all_images(size=64):
+    """A DataFrame with one row per image: path, class (0 healthy, 1 pneumonia), split and patient.
 
-    size: pixels along each side in which simulated films are drawn; PneumoniaMNIST is taken with 28 up to that size,
-    else with 64; real films have the size of their files. split: "train", "validation" (one tenth of the patients of
-    the training folder, or PneumoniaMNIST's own) or "test" (all official test films). Training films with the pixels
-    of a test film or of another training film are left out. Raises sources.DataError.
+    size: pixels along each side in which simulated images are drawn; PneumoniaMNIST is taken with 28 up to that size,
+    else with 64; real images have the size of their files. split: "train", "validation" (one tenth of the patients of
+    the training folder, or PneumoniaMNIST's own) or "test" (all official test images). Training images with the pixels
+    of a test image or of another training image are left out. Raises sources.DataError.
     """
     source = sources.choose_source()
     if source == "medmnist":
-        return medmnist_films(size)
+        return medmnist_images(size)
     if source == "inspirit":
         raise DataError(
-            "The Inspirit course has no films beyond those of notebooks 1 to 6: set PNEUMONIA_DATA to kermany, "
+            "The Inspirit course has no images beyond those of notebooks 1 to 6: set PNEUMONIA_DATA to kermany, "
             "medmnist, phantoms or a folder."
         )
     folder = phantom_folder(size) if source == "phantoms" else real_folder()
@@ -42,11 +40,11 @@ def list_films(size):
 
 
 def table_of(folder):
-    """All films of the folders train and test: path, class, split, patient; without repeats in train.
+    """All images of the folders train and test: path, class, split, patient; without repeats in train.
 
-    Reads every film once, so that a damaged one is found now and not in the middle of the training.
+    Reads every image once, so that a damaged one is found now and not in the middle of the training.
     """
-    names = [name for name in select_images.list_films(folder) if is_film(Path(name).name)]
+    names = [name for name in select_images.list_images(folder) if is_image(Path(name).name)]
     unique = set(select_images.leave_out_repeats(folder, names))
     names = [name for name in names if name in unique or name.startswith("test/")]
     table = pd.DataFrame({"path": [str(folder / name) for name in names]})
@@ -56,9 +54,9 @@ def table_of(folder):
     return table
 
 
-def is_film(name):
-    """True for the name of a film; macOS puts files ._name beside films, which are none."""
-    return name.lower().endswith(sources.FILM_TYPES) and not name.startswith(".")
+def is_image(name):
+    """True for the name of an image; macOS puts files ._name beside images, which are none."""
+    return name.lower().endswith(sources.IMAGE_TYPES) and not name.startswith(".")
 
 
 def divide(table):
@@ -70,29 +68,29 @@ def divide(table):
 
 
 def real_folder():
-    """The folder with the real films: PNEUMONIA_DATA, or the download."""
+    """The folder with the real images: PNEUMONIA_DATA, or the download."""
     if sources.choose_source() == "folder":
-        return sources.find_films(sources.chosen_folder())
+        return sources.find_images(sources.chosen_folder())
     try:
         found = sources.download_kermany()
     except DataError as error:
         if sources.source_setting() != "auto":
             raise
-        raise DataError(  # the small films in the cache are enough for the other notebooks
-            "Notebook 7 reads the films' own files, and they could not be downloaded: set PNEUMONIA_DATA to the folder "
+        raise DataError(  # the small images in the cache are enough for the other notebooks
+            "Notebook 7 reads the images' own files, and they could not be downloaded: set PNEUMONIA_DATA to the folder "
             "that holds them, or to phantoms."
         ) from error
     return found if isinstance(found, Path) else unpacked(found)
 
 
 def unpacked(inside):
-    """The films of a ZIP file (zipfile.Path to the folder that holds train and test) as files in the cache."""
+    """The images of a ZIP file (zipfile.Path to the folder that holds train and test) as files in the cache."""
 
     def fill(folder):
         folders = [(split, label) for split in ("train", "test") for label in CLASSES]
-        films = [(f"{split}/{label}", path) for split, label in folders for path in (inside / split / label).iterdir()]
-        films = [(place, path) for place, path in films if path.is_file() and is_film(path.name)]
-        for place, path in sources.progress(films, len(films), "Unpacking"):
+        images = [(f"{split}/{label}", path) for split, label in folders for path in (inside / split / label).iterdir()]
+        images = [(place, path) for place, path in images if path.is_file() and is_image(path.name)]
+        for place, path in sources.progress(images, len(images), "Unpacking"):
             (folder / place).mkdir(parents=True, exist_ok=True)
             (folder / place / path.name).write_bytes(path.read_bytes())
 
@@ -100,20 +98,20 @@ def unpacked(inside):
 
 
 def phantom_folder(size):
-    """A folder of simulated films, one PNG file of size x size pixels for each row of data/metadata.csv."""
+    """A folder of simulated images, one PNG file of size x size pixels for each row of data/metadata.csv."""
     table = sources.load_table()
 
     def fill(folder):
-        films = phantoms.draw_films(table, size)
+        images = phantoms.draw_images(table, size)
         names = [name.rpartition(".")[0] + ".png" for name in table["filename"]]
-        write_films(films, [folder / name for name in names])
+        write_images(images, [folder / name for name in names])
 
     drawing = Path(phantoms.__file__).read_bytes()
     return made_once(sources.CACHE / f"phantoms_{size}-{sources.short_sum(sources.TABLE.read_bytes(), drawing)}", fill)
 
 
-def medmnist_films(size):
-    """The table of PneumoniaMNIST with its official splits; each film counts as its own patient."""
+def medmnist_images(size):
+    """The table of PneumoniaMNIST with its official splits; each image counts as its own patient."""
     size = 28 if size <= 28 else 64
     arrays = sources.open_medmnist(size, splits=MEDMNIST_SPLITS)
     parts = [
@@ -124,19 +122,19 @@ def medmnist_films(size):
     names = [f"{split}/{row}.png" for row, split in enumerate(table["split"])]
 
     def fill(folder):
-        films = np.concatenate([arrays[f"{short}_images"] for short in MEDMNIST_SPLITS])
-        write_films(films, [folder / name for name in names])
+        images = np.concatenate([arrays[f"{short}_images"] for short in MEDMNIST_SPLITS])
+        write_images(images, [folder / name for name in names])
 
     folder = made_once(sources.CACHE / f"pneumoniamnist_{size}", fill)
     table.insert(0, "path", [str(folder / name) for name in names])
     return table.assign(patient=names)
 
 
-def write_films(films, paths):
-    """Grey films, uint8 (N, size, size), as PNG files."""
-    for film, path in zip(films, paths, strict=True):
+def write_images(images, paths):
+    """Grey images, uint8 (N, size, size), as PNG files."""
+    for image, path in zip(images, paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(film).save(path)
+        Image.fromarray(image).save(path)
 
 
 def made_once(folder, fill):

@@ -1,4 +1,4 @@
-"""All films as files, and the pipeline that reads them."""
+"""All images as files, and the pipeline that reads them."""
 
 import io
 import os
@@ -13,9 +13,9 @@ import tensorflow as tf
 from conftest import contents
 from PIL import Image
 
-import all_films
 import helpers
-import sources
+import networks
+from data import all_images, sources
 
 
 def picture(grey, kind="JPEG", size=(70, 60)):
@@ -24,21 +24,21 @@ def picture(grey, kind="JPEG", size=(70, 60)):
     return file.getvalue()
 
 
-def made_films():
-    """{name: bytes}: 30 children in each class of train, every fifth with two films, and four in each class of test."""
-    films = {}
+def made_images():
+    """{name: bytes}: 30 children in each class of train, every fifth with two images, and four in each class of test."""
+    images = {}
     for number in range(30):
-        for film in range(1 + (number % 5 == 0)):
-            films[f"train/NORMAL/IM-{number:04}-{film:04}.jpeg"] = picture(4 * number + film)
-            films[f"train/PNEUMONIA/person{number}_virus_{film}.jpeg"] = picture(126 + 4 * number + film)
+        for image in range(1 + (number % 5 == 0)):
+            images[f"train/NORMAL/IM-{number:04}-{image:04}.jpeg"] = picture(4 * number + image)
+            images[f"train/PNEUMONIA/person{number}_virus_{image}.jpeg"] = picture(126 + 4 * number + image)
     for number in range(4):
-        films[f"test/NORMAL/IM-{number:04}-0001.jpeg"] = picture(248)
-        films[f"test/PNEUMONIA/person{number}_virus_1.jpeg"] = picture(252)
-    return films
+        images[f"test/NORMAL/IM-{number:04}-0001.jpeg"] = picture(248)
+        images[f"test/PNEUMONIA/person{number}_virus_1.jpeg"] = picture(252)
+    return images
 
 
-def write(folder, films):
-    for name, data in films.items():
+def write(folder, images):
+    for name, data in images.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
@@ -46,14 +46,14 @@ def write(folder, films):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, cache):
-    monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path / "films"))
-    return write(tmp_path / "films", made_films())
+    monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path / "images"))
+    return write(tmp_path / "images", made_images())
 
 
-def test_every_film_has_a_row_and_patients_stay_together(folder):
-    table = helpers.list_all_films()
+def test_every_image_has_a_row_and_patients_stay_together(folder):
+    table = all_images.list_all_images()
     assert list(table.columns) == ["path", "class", "split", "patient"]
-    assert set(table["path"]) == {str(folder / name) for name in made_films()}
+    assert set(table["path"]) == {str(folder / name) for name in made_images()}
     assert (table["class"] == table["path"].str.contains("PNEUMONIA")).all()
     counts = table["split"].value_counts()
     assert counts["test"] == 8 and 5 <= counts["validation"] <= 10
@@ -64,40 +64,40 @@ def test_every_film_has_a_row_and_patients_stay_together(folder):
 def test_repeats_are_left_out_of_training_only(folder):
     shutil.copy(folder / "train/NORMAL/IM-0001-0000.jpeg", folder / "train/NORMAL/IM-0900-0001.jpeg")
     shutil.copy(folder / "test/NORMAL/IM-0001-0001.jpeg", folder / "train/NORMAL/IM-0901-0001.jpeg")
-    table = helpers.list_all_films()
+    table = all_images.list_all_images()
     assert not table["path"].str.contains("IM-090").any()
-    assert (table["split"] == "test").sum() == 8  # though all test films of a class have the same pixels
+    assert (table["split"] == "test").sum() == 8  # though all test images of a class have the same pixels
 
 
-def test_a_film_that_names_no_patient_is_named(folder, refused):
+def test_a_image_that_names_no_patient_is_named(folder, refused):
     (folder / "train/NORMAL/scan.jpeg").write_bytes(picture(255))
     with refused("train/NORMAL/scan.jpeg: no patient number in this name"):
-        helpers.list_all_films()
+        all_images.list_all_images()
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_a_damaged_film_is_named_before_the_training(folder, refused, split):
+def test_a_damaged_image_is_named_before_the_training(folder, refused, split):
     (folder / split / "NORMAL/IM-0001-0001.jpeg").write_bytes(picture(9)[:200])
     with refused(f"{split}/NORMAL/IM-0001-0001.jpeg is not a sound JPEG or PNG"):
-        helpers.list_all_films()
+        all_images.list_all_images()
 
 
 def test_the_downloaded_zip_file_is_unpacked_once(server, monkeypatch, cache):
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        for name, data in made_films().items():
+        for name, data in made_images().items():
             archive.writestr(f"chest_xray/{name}", data)
-        archive.writestr("__MACOSX/chest_xray/train/NORMAL/._IM-0000-0000.jpeg", b"no film")
+        archive.writestr("__MACOSX/chest_xray/train/NORMAL/._IM-0000-0000.jpeg", b"no image")
         for name in ("._IM-0000-0000.jpeg", "notes.txt", "../../../../outside.jpeg", ".."):
-            archive.writestr(f"chest_xray/train/NORMAL/{name}", b"no film")
-        archive.writestr("/outside.jpeg", b"no film")
+            archive.writestr(f"chest_xray/train/NORMAL/{name}", b"no image")
+        archive.writestr("/outside.jpeg", b"no image")
     server.offer("kermany.zip", file.getvalue())
     for _ in range(2):
-        table = helpers.list_all_films()
-        assert len(table) == len(made_films())
-    assert set(table["path"]) == {str(cache / "chest_xray" / name) for name in made_films()}
-    assert contents(cache / "chest_xray") == made_films()
+        table = all_images.list_all_images()
+        assert len(table) == len(made_images())
+    assert set(table["path"]) == {str(cache / "chest_xray" / name) for name in made_images()}
+    assert contents(cache / "chest_xray") == made_images()
     assert not list(cache.parent.rglob("outside*"))
 
 
@@ -105,26 +105,26 @@ def no_network():
     raise sources.DataError("No network.")
 
 
-def test_films_prepared_before_are_not_enough(folder, monkeypatch, refused):
-    monkeypatch.setattr(sources, "prepared_real_films", lambda: np.zeros((2800, 64, 64), np.uint8))
+def test_images_prepared_before_are_not_enough(folder, monkeypatch, refused):
+    monkeypatch.setattr(sources, "prepared_real_images", lambda: np.zeros((2800, 64, 64), np.uint8))
     monkeypatch.setattr(sources, "download_kermany", no_network)
     monkeypatch.delenv("PNEUMONIA_DATA")
     with refused("own files", "set PNEUMONIA_DATA to the folder", "phantoms"):
-        helpers.list_all_films()
+        all_images.list_all_images()
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
     with refused("No network."):
-        helpers.list_all_films()
+        all_images.list_all_images()
 
 
-def test_what_macos_puts_beside_films_is_no_film(folder):
-    (folder / "train/NORMAL/._IM-0001-0000.jpeg").write_bytes(b"no film")
-    assert len(helpers.list_all_films()) == len(made_films())
+def test_what_macos_puts_beside_images_is_no_image(folder):
+    (folder / "train/NORMAL/._IM-0001-0000.jpeg").write_bytes(b"no image")
+    assert len(all_images.list_all_images()) == len(made_images())
 
 
-def test_simulated_films_are_drawn_once_in_the_size_asked_for(cache, drawn, monkeypatch):
-    monkeypatch.setattr(sources.phantoms, "draw_films", lambda table, size: drawn_films(table, size, drawn))
+def test_simulated_images_are_drawn_once_in_the_size_asked_for(cache, drawn, monkeypatch):
+    monkeypatch.setattr(sources.phantoms, "draw_images", lambda table, size: drawn_images(table, size, drawn))
     for _ in range(2):
-        table = helpers.list_all_films(96)
+        table = all_images.list_all_images(96)
     assert len(drawn) == 1
     own = helpers.get_metadata()
     assert len(table) == len(own) and (table["split"] == "test").sum() == 400
@@ -132,15 +132,15 @@ def test_simulated_films_are_drawn_once_in_the_size_asked_for(cache, drawn, monk
     assert Image.open(table["path"][0]).size == (96, 96)
 
 
-def drawn_films(table, size, drawn):
+def drawn_images(table, size, drawn):
     drawn.append(size)
-    films = np.zeros((len(table), size, size), np.uint8)
-    films[:, :8, :8] = np.random.default_rng(0).integers(0, 256, (len(table), 8, 8))[...]
-    films[:, size // 2 :] = np.random.default_rng(1).integers(0, 256, (len(table), 1, 1))
-    films[:, :, size // 2 :] //= 2
-    films[:, 20:50, 10:60] = np.arange(len(table))[:, None, None] % 251
-    films[:, 60:90, 10:60] = (np.arange(len(table)) // 251)[:, None, None] * 20
-    return films
+    images = np.zeros((len(table), size, size), np.uint8)
+    images[:, :8, :8] = np.random.default_rng(0).integers(0, 256, (len(table), 8, 8))[...]
+    images[:, size // 2 :] = np.random.default_rng(1).integers(0, 256, (len(table), 1, 1))
+    images[:, :, size // 2 :] //= 2
+    images[:, 20:50, 10:60] = np.arange(len(table))[:, None, None] % 251
+    images[:, 60:90, 10:60] = (np.arange(len(table)) // 251)[:, None, None] * 20
+    return images
 
 
 @pytest.mark.parametrize("size, file", [(28, 28), (64, 64), (128, 64)])
@@ -153,7 +153,7 @@ def test_medmnist_keeps_its_official_splits(server, monkeypatch, cache, size, fi
     data = io.BytesIO()
     np.savez(data, **arrays)
     server.offer(f"pneumoniamnist_{file}.npz", data.getvalue())
-    table = helpers.list_all_films(size)
+    table = all_images.list_all_images(size)
     assert table["split"].value_counts().to_dict() == {"train": 20, "validation": 5, "test": 8}
     for short, split in [("train", "train"), ("val", "validation"), ("test", "test")]:
         rows = table[table["split"] == split]
@@ -161,28 +161,28 @@ def test_medmnist_keeps_its_official_splits(server, monkeypatch, cache, size, fi
         assert np.array_equal(np.stack([Image.open(path) for path in rows["path"]]), arrays[f"{short}_images"])
 
 
-def test_medmnist_without_validation_films_is_refused(server, monkeypatch, refused):
+def test_medmnist_without_validation_images_is_refused(server, monkeypatch, refused):
     monkeypatch.setenv("PNEUMONIA_DATA", "medmnist")
     data = io.BytesIO()
     np.savez(data, train_images=np.zeros((2, 64, 64), np.uint8), train_labels=np.ones((2, 1), np.uint8))
     server.offer("pneumoniamnist_64.npz", data.getvalue())
     with refused("pneumoniamnist_64.npz is not the file expected", "run again"):
-        helpers.list_all_films()
+        all_images.list_all_images()
 
 
-def test_the_inspirit_films_are_not_enough(monkeypatch, refused):
+def test_the_inspirit_images_are_not_enough(monkeypatch, refused):
     monkeypatch.setenv("PNEUMONIA_DATA", "inspirit")
-    with refused("no films beyond those of notebooks 1 to 6", "set PNEUMONIA_DATA"):
-        helpers.list_all_films()
+    with refused("no images beyond those of notebooks 1 to 6", "set PNEUMONIA_DATA"):
+        all_images.list_all_images()
 
 
-def test_a_folder_of_films_is_whole_or_not_there(cache, refused):
+def test_a_folder_of_images_is_whole_or_not_there(cache, refused):
     def fill(folder):
         (folder / "1.png").write_bytes(b"1")
         raise OSError(28, "No space left on device")
 
     with refused("made could not be written", "No space left on device", "make room"):
-        all_films.made_once(cache / "made", fill)
+        all_images.made_once(cache / "made", fill)
     assert contents(cache) == {}
 
 
@@ -191,7 +191,7 @@ def test_another_notebook_may_be_faster(cache):
         (folder / "1.png").write_bytes(b"1")
         write(cache / "chest_xray", {"a.png": b"2"})
 
-    assert all_films.made_once(cache / "chest_xray", fill) == cache / "chest_xray"
+    assert all_images.made_once(cache / "chest_xray", fill) == cache / "chest_xray"
     assert contents(cache) == {"chest_xray/a.png": b"2"}
 
 
@@ -199,7 +199,7 @@ def test_what_a_killed_process_left_is_deleted_after_an_hour(cache):
     old, young = write(cache / "tmp1", {"a.png": b""}), write(cache / "tmp2", {"a.png": b""})
     hours_ago = time.time() - 2 * sources.REMAINS_AGE
     os.utime(old, (hours_ago, hours_ago))
-    all_films.made_once(cache / "chest_xray", lambda folder: write(folder, {"a.png": b"1"}))
+    all_images.made_once(cache / "chest_xray", lambda folder: write(folder, {"a.png": b"1"}))
     assert not old.exists() and young.exists()
     shutil.rmtree(young)
 
@@ -209,7 +209,7 @@ def test_what_a_killed_process_left_is_deleted_after_an_hour(cache):
 
 @pytest.fixture
 def table(tmp_path):
-    """Forty films of one grey each, JPEG and PNG in turn, of different sizes; the class is that of even and odd."""
+    """Forty images of one grey each, JPEG and PNG in turn, of different sizes; the class is that of even and odd."""
     rows = []
     for number in range(40):
         path = tmp_path / f"{number}.{'png' if number % 2 else 'jpeg'}"
@@ -219,32 +219,32 @@ def table(tmp_path):
 
 
 def greys(stream):
-    return np.concatenate([films.numpy()[:, 5, 5, 0] for films, _ in stream]) * 255 / 6
+    return np.concatenate([images.numpy()[:, 5, 5, 0] for images, _ in stream]) * 255 / 6
 
 
-def test_the_stream_gives_all_films_in_order(table):
-    batches = list(helpers.stream_films(table, 48))
-    assert [films.shape for films, _ in batches] == [(32, 48, 48, 3), (8, 48, 48, 3)]
-    assert all(films.dtype == tf.float32 for films, _ in batches)
+def test_the_stream_gives_all_images_in_order(table):
+    batches = list(networks.stream_images(table, 48))
+    assert [images.shape for images, _ in batches] == [(32, 48, 48, 3), (8, 48, 48, 3)]
+    assert all(images.dtype == tf.float32 for images, _ in batches)
     assert np.allclose(greys(batches), range(40), atol=0.4)
     assert np.concatenate([labels for _, labels in batches]).tolist() == [0, 1] * 20
-    values = np.concatenate([films.numpy().ravel() for films, _ in batches])
+    values = np.concatenate([images.numpy().ravel() for images, _ in batches])
     assert values.min() >= 0 and values.max() <= 1
 
 
 def test_a_shuffled_stream_has_another_order_each_time_and_the_same_after_a_restart(table):
-    stream = helpers.stream_films(table, 48, shuffle=True)
+    stream = networks.stream_images(table, 48, shuffle=True)
     first, second = greys(stream), greys(stream)
     assert np.allclose(np.sort(first), range(40), atol=0.4) and not np.allclose(first, second)
-    assert np.allclose(greys(helpers.stream_films(table, 48, shuffle=True)), first)
-    labels = np.concatenate([labels for _, labels in helpers.stream_films(table, 48, shuffle=True)])
+    assert np.allclose(greys(networks.stream_images(table, 48, shuffle=True)), first)
+    labels = np.concatenate([labels for _, labels in networks.stream_images(table, 48, shuffle=True)])
     assert (np.round(first) % 2 == labels).all()
 
 
-def test_the_stream_reads_a_film_only_when_it_is_needed(table):
+def test_the_stream_reads_a_image_only_when_it_is_needed(table):
     with open(table["path"][39], "wb") as last:
         last.write(b"no picture")
-    films, _ = next(iter(helpers.stream_films(table.head(32), 48)))
-    assert len(films) == 32
+    images, _ = next(iter(networks.stream_images(table.head(32), 48)))
+    assert len(images) == 32
     with pytest.raises(tf.errors.InvalidArgumentError):
-        list(helpers.stream_films(table, 48))
+        list(networks.stream_images(table, 48))
