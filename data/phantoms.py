@@ -49,7 +49,7 @@ def draw_lungs(metadata, size=64):
 def draw_phantoms(metadata):
     """Simulated images of the rows of the table, and where their pneumonia is: the only images whose truth is known.
 
-    Returns (images, masks): images float32 (N, 64, 64, 3) in [0, 1]; masks bool (N, 64, 64), all False for healthy rows.
+    Returns (images, masks): images float32 (N, 64, 64, 3) in [0, 1]; masks bool (N, 64, 64), False for healthy rows.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # a progress bar for a few seconds would only disturb
         grey, masks = draw_images(metadata), draw_masks(metadata)
@@ -106,8 +106,8 @@ def child(patient):
 def exposure(filename, split):
     """How one image was taken.
 
-    The `test` images come from another machine: the child lies off centre and fills more of the image, breathes less deep
-    and is placed with less care; there is more stray light, and the display is darker.
+    The `test` images come from another machine: the child lies off centre and fills more of the image, breathes less
+    deep and is placed with less care; there is more stray light, and the display is darker.
     """
     rng = random_numbers(filename)
     normal, uniform = rng.normal, rng.uniform

@@ -8,27 +8,25 @@ no patient stands in two splits, and of several images with the same pixels at 6
 """
 
 import argparse
-import csv
 import random
 import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .sources import IMAGE_TYPES, DataError, read_images
+from .sources import CLASSES, COLUMNS, TABLE, DataError, find_images, list_images, read_images, write_whole
 
 SEED = 0
-CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
-# split: (folder it is drawn from, images per class)
-SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 200)}
+SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 200)}  # (folder, images per class)
 
 
 def patient_of(filename):
     """Patient of an image, e.g. 'bacteria-1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
 
-    Numbers run through both folders, and each series counts on its own: 'IM-0383' and 'NORMAL2-IM-0383' are two children,
-    and so are 'bacteria-23' and 'virus-23'. The data card tells the evidence. Raises DataError where a name holds none.
+    Numbers run through both folders, and each series counts on its own: 'IM-0383' and 'NORMAL2-IM-0383' are two
+    children, and so are 'bacteria-23' and 'virus-23'; README.md tells the evidence. Raises DataError without a number.
     """
     name = filename.rpartition("/")[2]
     healthy = re.match(r"(?:NORMAL2-)?IM-\d+", name)
@@ -39,25 +37,20 @@ def patient_of(filename):
 
 
 def hold_out_patients(table, parts):
-    """Two int arrays of positions of rows: those that stay, and one of `parts` equal shares, of other patients.
+    """Row labels (of table.index) of the images that stay, and of one of `parts` equal shares, of other patients.
 
-    table: a DataFrame with the columns class and patient. Both hold the classes in the same proportion. Seeded.
+    table: a DataFrame with the columns class and patient; the order of its rows does not matter. Both parts hold the
+    classes in the same proportion. Seeded. Raises DataError where there are fewer patients than parts.
     """
+    table = table.sort_index()
     patients = np.unique(table["patient"], return_inverse=True)[1]
-    order = np.random.RandomState(0).permutation(patients.max() + 1)
+    count = len(set(patients))
+    if count < parts:
+        raise DataError(f"{count} patients cannot be divided into {parts} parts: give a table with more of them.")
+    order = np.random.RandomState(0).permutation(count)
     folds = StratifiedGroupKFold(n_splits=parts)  # its own shuffling is wrong in the scikit-learn that Colab has
-    return next(folds.split(table, table["class"], groups=np.argsort(order)[patients]))
-
-
-def list_images(folder):
-    """File names of all images, 'train/NORMAL/IM-0115-0001.jpeg', sorted."""
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for split in ("train", "test")
-        for label in CLASSES
-        for path in (folder / split / label).glob("*")
-        if path.suffix.lower() in IMAGE_TYPES
-    )
+    stay, held_out = next(folds.split(table, table["class"], groups=np.argsort(order)[patients]))
+    return table.index[stay], table.index[held_out]
 
 
 def leave_out_repeats(folder, filenames):
@@ -77,17 +70,16 @@ def draw_split(filenames, count, taken_patients, rng):
     rng.shuffle(patients)
     drawn = []
     for patient in patients:
-        if len(drawn) >= count:
-            break
-        drawn += images_of[patient][: count - len(drawn)]
-        taken_patients.add(patient)
+        if len(drawn) < count:
+            drawn += images_of[patient][: count - len(drawn)]
+            taken_patients.add(patient)
     if len(drawn) < count:
-        raise SystemExit(f"only {len(drawn)} of {count} images could be drawn: copy the whole data set once more.")
+        raise DataError(f"only {len(drawn)} of {count} images could be drawn: copy the whole data set once more.")
     return drawn
 
 
 def draw_table(filenames):
-    """Rows (index, class, split, patient, filename) in the order train, test, field, shuffled inside each split."""
+    """The table of images in the order train, test, field, shuffled inside each split."""
     rng = random.Random(SEED)
     taken_patients = set()
     rows = []
@@ -98,28 +90,23 @@ def draw_table(filenames):
             images += [(number, name) for name in draw_split(candidates, count, taken_patients, rng)]
         rng.shuffle(images)
         rows += [(number, split, patient_of(name), name) for number, name in images]
-    return [(index, *row) for index, row in enumerate(rows)]
+    return pd.DataFrame([(index, *row) for index, row in enumerate(rows)], columns=COLUMNS)
 
 
 def main():
     parser = argparse.ArgumentParser(description="Draw data/metadata.csv from a folder of the Kermany chest X-rays.")
     parser.add_argument("folder", type=Path, help="holds train/NORMAL, train/PNEUMONIA, test/NORMAL, test/PNEUMONIA")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("metadata.csv"))
+    parser.add_argument("--output", type=Path, default=TABLE)
     arguments = parser.parse_args()
-
-    filenames = list_images(arguments.folder)
-    if not filenames:
-        raise SystemExit(f"{arguments.folder.name} holds no images: give the folder that holds train and test.")
     try:
-        unique = leave_out_repeats(arguments.folder, filenames)
-        rows = draw_table(unique)
+        folder = find_images(arguments.folder)
+        filenames = list_images(folder)
+        unique = leave_out_repeats(folder, filenames)
+        table = draw_table(unique)
+        write_whole(arguments.output, table.to_csv(index=False, lineterminator="\n"))
     except DataError as error:
         raise SystemExit(str(error)) from error
-    with arguments.output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["index", "class", "split", "patient", "filename"])
-        writer.writerows(rows)
-    print(f"{len(filenames)} images, {len(filenames) - len(unique)} repeats left out, {len(rows)} rows written")
+    print(f"{len(filenames)} images, {len(filenames) - len(unique)} repeats left out, {len(table)} rows written")
 
 
 if __name__ == "__main__":

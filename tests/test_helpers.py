@@ -1,271 +1,377 @@
-import io
+"""helpers.py: images and their labels, figures, scores and results, the bootstrap, and the reader as a model."""
+
+import ast
+import contextlib
 import json
+import os
+import random
 import re
+import shutil
+import signal
+import time
 import types
+from pathlib import Path
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, check_sentence, contents
 from PIL import Image
 
 import helpers
 from data import field, sources
+from data.sources import DataError
 
-LOADERS = {"train": helpers.get_train_data, "test": helpers.get_test_data, "field": helpers.get_field_data}
-COUNTS = {"train": 2000, "test": 400, "field": 400}
-
-
-@pytest.fixture(autouse=True)
-def noise_images(drawn):
-    """Every image is noise: phantoms take longer, and here only their place counts."""
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def real_images(tmp_path, monkeypatch):
-    """The source is a folder of real images (which no test here reads)."""
-    monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path))
-
-
+pytestmark = pytest.mark.usefixtures("own_project")
 IMAGE = np.linspace(0, 1, 64 * 64 * 3, dtype=np.float32).reshape(64, 64, 3)
 IMAGES = np.stack([IMAGE, IMAGE[::-1], IMAGE[:, ::-1]])
 
 
-# --- images and their table --------------------------------------------------------------------------------------------
+# --- images and their labels ------------------------------------------------------------------------------------------
+
+LOADERS = {"train": helpers.get_train_data, "test": helpers.get_test_data, "field": helpers.get_field_data}
 
 
-@pytest.mark.parametrize("flatten", [False, True])
 @pytest.mark.parametrize("split", LOADERS)
-def test_images_and_labels_have_the_form_promised(split, flatten):
-    images, labels = LOADERS[split](flatten=flatten)
-    assert images.shape == (COUNTS[split], *([64 * 64 * 3] if flatten else [64, 64, 3]))
-    assert images.dtype == np.float32 and images.min() >= 0 and images.max() <= 1
-    grey = images.reshape(-1, 64, 64, 3)
-    assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 0] == grey[..., 2]).all()
-    metadata = helpers.get_metadata()
-    assert labels.dtype.kind == "i" and labels.shape == (COUNTS[split],)
-    assert labels.tolist() == metadata[metadata["split"] == split]["class"].tolist()
+def test_images_and_labels_have_the_form_promised_and_the_order_of_the_table(split, drawn):
+    images, labels = LOADERS[split]()
+    rows = helpers.get_metadata().query("split == @split")
+    assert images.shape == (len(rows), 64, 64, 3) and images.dtype == np.float32
+    assert images.min() >= 0 and images.max() <= 1 and (images == images[..., :1]).all()
+    assert labels.dtype.kind == "i" and labels.tolist() == rows["class"].tolist()
+    plain = sources.load_images()[rows["index"]] / np.float32(255)
+    if split == "field":
+        for position in (0, 57, 399):
+            seed = rows["index"].iloc[position]
+            assert np.array_equal(images[position, ..., 0], field.disturb(plain[position], seed))
+    else:
+        assert np.array_equal(images[..., 0], plain)
+    assert np.array_equal(LOADERS[split](flatten=True)[0], images.reshape(len(rows), 64 * 64 * 3))
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_images_stand_in_the_order_of_the_table(split):
-    images = LOADERS[split]()[0]
-    metadata = helpers.get_metadata()
-    rows = metadata[metadata["split"] == split]["index"]
-    assert np.array_equal(np.rint(images[..., 0] * 255), sources.load_images()[rows])
+def test_disturbances_follow_from_their_seed_and_have_the_strength_promised():
+    rows, columns = np.indices((65, 65)) - 32
+    bar, angles, powers, noises = np.exp(-((columns / 4) ** 2) - (rows / 20) ** 2), [], [], []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        turned = field.turn(bar, rng)
+        angles.append(np.rad2deg(np.arctan((turned * rows * columns).sum() / (turned * rows**2).sum())))
+        powers.append(np.log(field.expose(np.array([0.5]), rng)[0]) / np.log(0.5))
+        noises.append(field.add_noise(np.zeros((64, 64)), rng).std())
+    assert 15 < max(angles) < 30 and -30 < min(angles) < -15  # up to 20 degrees, and a shear of up to 8.5
+    assert 0.6 <= min(powers) < 0.65 and 1.55 < max(powers) <= 1.6
+    assert 0.0095 < min(noises) < 0.012 and 0.038 < max(noises) < 0.042
+    disturbed = [field.disturb(IMAGES[0, ..., 0], seed) for seed in (*range(20), 7)]
+    assert np.array_equal(disturbed[7], disturbed[-1]) and len({image.tobytes() for image in disturbed}) == 20
+    assert np.min(disturbed) >= 0 and np.max(disturbed) <= 1
 
 
-def test_field_images_are_the_same_on_every_call():
-    first = helpers.get_field_data()[0]
-    np.random.seed(1)
-    assert np.array_equal(helpers.get_field_data()[0], first)
+def own_folder(tmp_path, healthy, ill):
+    """A folder of images of one grey value each, {file name: value}, each class beside a file that is no image."""
+    for name, images in (("healthy", healthy), ("pneumonia", ill)):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        (tmp_path / "mine" / name / "notes.txt").write_text("not an image")
+        for image, value in images.items():
+            Image.new("L", (90, 64), value).save(tmp_path / "mine" / name / image)
+    return tmp_path / "mine"
 
 
-def test_field_images_are_disturbed_by_their_index():
-    images = helpers.get_field_data()[0][..., 0]
-    metadata = helpers.get_metadata()
-    rows = metadata[metadata["split"] == "field"]["index"].to_numpy()
-    plain = sources.load_images()[rows] / np.float32(255)
-    assert (np.abs(images - plain).mean(axis=(1, 2)) > 0.01).all()
-    for position in (0, 57, 399):
-        assert np.array_equal(images[position], field.disturb(plain[position], rows[position]))
-
-
-@pytest.mark.parametrize("value", [0, 0.5, 1])
-def test_disturbed_images_stay_in_range(value):
-    for seed in range(30):
-        image = field.disturb(np.full((64, 64), value, np.float32), seed)
-        assert image.shape == (64, 64) and image.dtype == np.float32
-        assert np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1
-
-
-def test_disturbance_depends_on_the_seed_alone():
-    image = IMAGE[..., 0]
-    assert np.array_equal(field.disturb(image, 7), field.disturb(image, 7))
-    assert len({field.disturb(image, seed).tobytes() for seed in range(20)}) == 20
-    assert image[0, 0] == 0 and image[-1, -1] > 0.99  # the image given is left as it was
-
-
-def test_disturbance_turns_by_at_most_twenty_degrees_and_shears_little():
-    bar = np.zeros((64, 64), np.float32)
-    bar[:, 29:35] = 1
-    angles = []
-    for seed in range(40):
-        rows, columns = np.nonzero(field.disturb(bar, seed) > 0.5)
-        angles.append(np.rad2deg(np.arctan(np.polyfit(rows, columns, 1)[0])))
-    assert np.abs(angles).max() <= 20 + np.rad2deg(0.15) + 1
-    assert min(angles) < -8 and max(angles) > 8
-
-
-@pytest.fixture
-def parts():
-    metadata = helpers.get_metadata()
-    train = metadata[metadata["split"] == "train"].reset_index(drop=True)
-    training, validation = helpers.split_by_patient(metadata)
-    return train, training, validation
-
-
-def test_no_patient_is_in_both_parts_of_the_training_images(parts):
-    train, training, validation = parts
-    assert not set(train["patient"][training]) & set(train["patient"][validation])
-
-
-def test_the_two_parts_hold_every_training_image_once(parts):
-    _, training, validation = parts
-    assert sorted([*training, *validation]) == list(range(2000))
-    assert training.dtype.kind == validation.dtype.kind == "i"
-    assert len(validation) == pytest.approx(400, abs=60)
-
-
-def test_both_parts_hold_the_classes_in_the_same_proportion(parts):
-    train, training, validation = parts
-    assert abs(train["class"][training].mean() - train["class"][validation].mean()) < 0.05
-
-
-def test_the_validation_images_are_those_of_the_stored_predictions():
-    metadata = helpers.get_metadata()
-    _, validation = helpers.split_by_patient(metadata)
-    stored = pd.read_csv(PROJECT / "results" / "kermany_predictions.csv")
-    stored = stored[(stored["model"] == "knn") & (stored["split"] == "validation")]
-    assert set(metadata[metadata["split"] == "train"]["index"].iloc[validation]) == set(stored["index"])
-
-
-def test_the_parts_are_the_same_on_every_call(parts):
-    np.random.seed(1)
-    again = helpers.split_by_patient(helpers.get_metadata())
-    assert np.array_equal(parts[1], again[0]) and np.array_equal(parts[2], again[1])
-
-
-def test_the_setup_line_names_versions_and_images(capsys, monkeypatch):
-    monkeypatch.setattr(helpers, "version", lambda name: "1.2.3")
-    monkeypatch.setattr(helpers, "QUICK", False)
-    helpers.describe_setup()
-    versions, images = capsys.readouterr().out.splitlines()
-    assert re.match(r"Python 3\.\d+\.\d+, numpy 1\.2\.3, .*keras 1\.2\.3$", versions)
-    assert images == "Images: simulated images (phantoms), not patients"
-
-
-def test_the_setup_lines_say_when_a_run_is_quick(capsys, monkeypatch):
-    monkeypatch.setattr(helpers, "QUICK", True)
-    helpers.describe_setup()
-    assert capsys.readouterr().out.splitlines()[2].startswith("Quick run: fewer images and epochs")
+def test_own_images_come_in_order_with_their_labels_and_a_damaged_one_is_a_sentence(tmp_path):
+    folder = own_folder(tmp_path, {"b.png": 100, "a.jpeg": 50, "c.JPG": 150}, {"a.png": 255, "b.PNG": 0})
+    images, labels = helpers.get_own_data(str(folder))
+    assert images.shape == (5, 64, 64, 3) and images.dtype == np.float32
+    assert images[:, 0, 0, 0] * 255 == pytest.approx([50, 100, 150, 255, 0], abs=1)
+    assert labels.tolist() == [0, 0, 0, 1, 1] and labels.dtype.kind == "i"
+    for spoil in (lambda path: path.write_text("a page that says: log in first"), Path.unlink):
+        for path in (folder / "pneumonia").glob("*.[pP]*"):
+            spoil(path)
+        with pytest.raises(DataError) as caught:
+            helpers.get_own_data(folder)
+        check_sentence(str(caught.value), tmp_path, "mine/pneumonia")
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("labels", "index", "title"),
-    [
-        (None, None, "simulated"),
-        ([0, 1, 0], None, "healthy, simulated"),
-        ([0, 1, 0], 1, "pneumonia, image 1, simulated"),
-        (None, 2, "image 2, simulated"),
-        (np.array([[0], [1], [1]]), np.int64(2), "pneumonia, image 2, simulated"),
-    ],
-)
-@pytest.mark.parametrize("flat", [False, True])
-def test_title_of_a_image_names_class_index_and_simulation(labels, index, title, flat):
-    ax = helpers.plot_one_image(IMAGES.reshape(3, -1) if flat else IMAGES, labels, index)
-    assert ax.get_title() == title
-    assert np.array_equal(ax.images[0].get_array(), IMAGES[index or 0])
-    assert not ax.axison
+@pytest.fixture
+def real_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path))
 
 
-def test_title_of_a_real_image_names_no_simulation(real_images):
-    assert helpers.plot_one_image(IMAGES, [0, 1, 0], 1).get_title() == "pneumonia, image 1"
-    assert helpers.plot_one_image(IMAGES).get_title() == ""
+@pytest.mark.parametrize("mark", ["simulated", ""])
+def test_the_title_of_an_image_names_class_index_and_simulation(mark, request):
+    if not mark:
+        request.getfixturevalue("real_images")
+    for data in (IMAGES, IMAGES.reshape(3, -1)):
+        for labels, index, words in [(None, None, []), (np.array([[0], [1], [0]]), 1, ["pneumonia", "image 1"])]:
+            ax = helpers.plot_one_image(data, labels, index)
+            assert ax.get_title() == ", ".join([*words, mark] if mark else words)
+            assert np.array_equal(ax.images[0].get_array(), IMAGES[index or 0])
+    assert "pneumonia" in helpers.plot_one_image(IMAGES[0], 1).get_title()
 
 
-def test_one_image_alone_is_drawn():
-    assert helpers.plot_one_image(IMAGE, 1).get_title() == "pneumonia, simulated"
+def test_data_of_another_shape_and_another_index_are_refused():
+    for shape in [(64, 64), (28, 28, 3), (3, 64, 64), (3, 64, 64, 1), (5, 100), (12288,)]:
+        with pytest.raises(ValueError, match=f"these have {re.escape(str(shape))}"):
+            helpers.plot_one_image(np.zeros(shape))
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match=f"no image {index}: the indices go from 0 to 2"):
+            helpers.plot_one_image(IMAGES, index=index)
 
 
-def test_a_image_is_drawn_into_the_axes_given():
-    ax = plt.subplots(1, 2)[1][1]
-    assert helpers.plot_one_image(IMAGES, index=1, ax=ax) is ax and len(ax.images) == 1
-
-
-@pytest.mark.parametrize("shape", [(64, 64), (28, 28, 3), (3, 64, 64), (3, 64, 64, 1), (5, 100), (12288,), ()])
-def test_data_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError) as caught:
-        helpers.plot_one_image(np.zeros(shape))
-    assert str(caught.value) == f"images have shape (N, 64, 64, 3), (N, 12288) or (64, 64, 3); these have {shape}"
-    assert plt.get_fignums() == []
-
-
-@pytest.mark.parametrize("index", [-1, 3, 2800])
-def test_an_index_without_a_image_is_refused(index):
-    with pytest.raises(IndexError) as caught:
-        helpers.plot_one_image(IMAGES, index=index)
-    assert str(caught.value) == f"there is no image {index}: the indices go from 0 to 2"
-
-
-@pytest.mark.parametrize(("count", "shape"), [(1, (1, 5)), (5, (1, 5)), (6, (2, 5)), (10, (2, 5))])
-def test_images_are_drawn_in_rows(count, shape):
-    images = np.stack([IMAGE] * count)
-    axes = helpers.plot_images(images, titles=[f"image {number}" for number in range(count)])
-    assert axes.shape == shape
-    assert [ax.get_title() for ax in axes.flat if ax.images] == [f"image {number}" for number in range(count)]
-    assert not any(ax.axison for ax in axes.flat)
-
-
-def test_images_need_no_titles():
+def test_images_are_drawn_in_rows():
+    axes = helpers.plot_images([IMAGE] * 6, titles=[f"image {number}" for number in range(6)])
+    assert axes.shape == (2, 5) and not any(ax.axison for ax in axes.flat)
+    assert [ax.get_title() for ax in axes.flat if ax.images] == [f"image {number}" for number in range(6)]
     assert helpers.plot_images(IMAGES, columns=2).shape == (2, 2)
 
 
-def test_figure_of_the_splits_names_their_sizes():
+def test_the_figure_of_the_splits_counts_every_image():
     ax = helpers.plot_splits(helpers.get_metadata())
     shown = " ".join(text.get_text() for text in ax.texts)
     assert sum(int(number.replace(",", "")) for number in re.findall(r"([\d,]+) images", shown)) == 2800
-    assert ax.get_xlabel() == "number of images" and ax.get_ylabel() == "split"
+
+
+@pytest.mark.parametrize("quantity", ["accuracy", "loss"])
+def test_curves_of_a_training_mark_the_epoch_of_lowest_validation_loss(quantity):
+    curves = {"accuracy": [0.5, 0.6, 0.9], "loss": [0.7, 0.5, 0.1]}
+    curves |= {"val_accuracy": [0.6, 0.5, 0.7], "val_loss": [0.8, 0.3, 0.4]}
+    ax = helpers.plot_history(types.SimpleNamespace(epoch=[2, 3, 4], history=curves))[quantity == "loss"]
+    lines = {line.get_label(): line for line in ax.lines}
+    assert list(lines)[:3] == ["training images", "validation images", "best epoch"]
+    assert ("chance" in lines) == (quantity == "accuracy") and ax.get_legend()
+    for name, values in (("training images", quantity), ("validation images", f"val_{quantity}")):
+        assert lines[name].get_xdata().tolist() == [3, 4, 5] and lines[name].get_ydata().tolist() == curves[values]
+    assert [*lines["best epoch"].get_xdata()] == [4, 4]
+    assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == quantity
 
 
 @pytest.fixture
 def shown(monkeypatch):
     """What was displayed: pairs of the object and its metadata."""
     displayed = []
-    monkeypatch.setattr("IPython.display.display", lambda what, metadata=None: displayed.append((what, metadata)))
+    monkeypatch.setattr(helpers, "display", lambda what, metadata=None: displayed.append((what, metadata)))
     return displayed
 
 
-MARK = "Simulated images, not patients"
+@pytest.mark.parametrize("simulated", [True, False])
+@pytest.mark.parametrize("of_images", [True, False])
+def test_a_figure_of_phantoms_says_so_in_picture_and_text_and_no_other_does(simulated, of_images, shown, request):
+    if not simulated:
+        request.getfixturevalue("real_images")
+    figure, mark = plt.figure(), "Simulated images, not patients"
+    helpers.show_figure("Two lungs.", images=of_images)
+    marked = simulated and of_images
+    assert shown == [(figure, {"image/png": {"alt": f"{mark}. Two lungs." if marked else "Two lungs."}})]
+    assert [text.get_text() for text in figure.texts] == [mark] * marked and plt.get_fignums() == []
 
 
-def test_a_figure_of_phantoms_says_so_and_has_a_text(shown):
-    figure = plt.figure()
-    helpers.show_figure("Two lungs.")
-    assert shown == [(figure, {"image/png": {"alt": f"{MARK}. Two lungs."}})]
-    assert [text.get_text() for text in figure.texts] == [MARK]
-    assert plt.get_fignums() == []
+# blue, orange, green and two light blues, tried with Machado's simulation of colour blindness; grey tones; one line
+COLORS = set("#0173b2 #de8f05 #73a659 #56b4e9 #b5dff7 #a6d8f5 black white gray lightgray dimgray cyan".split())
+MAPS = {"gray", "Blues", "inferno", "PuOr_r"}
 
 
-def test_a_figure_without_images_has_only_its_text(shown):
-    figure = plt.figure()
-    helpers.show_figure("Counts.", images=False)
-    assert shown[0][1] == {"image/png": {"alt": "Counts."}} and figure.texts == []
+def test_figures_use_only_colours_that_the_colour_blind_can_tell_apart():
+    used, maps = set(), set()
+    notebooks = (PROJECT / "notebooks").rglob("*.ipynb")
+    cells = [cell for path in notebooks for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    for code in [(PROJECT / "helpers.py").read_text(encoding="utf-8"), *(cell.source for cell in cells)]:
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Constant) and re.fullmatch("#[0-9a-f]{6}", str(node.value)):
+                used.add(node.value)
+            if isinstance(node, ast.keyword) and str(node.arg).endswith(("color", "colors", "palette", "cmap")):
+                words = {part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant)}
+                (maps if node.arg == "cmap" else used).update(word for word in words if isinstance(word, str))
+    assert used >= set(helpers.CLASS_COLORS) and used - COLORS == set()
+    assert maps and maps - MAPS == set()
 
 
-def test_a_figure_of_real_images_has_only_its_text(shown, real_images):
-    figure = plt.figure()
-    helpers.show_figure("Two lungs.")
-    assert shown[0][1] == {"image/png": {"alt": "Two lungs."}} and figure.texts == []
+# --- scores and results -----------------------------------------------------------------------------------------------
+
+LABELS = [0, 0, 0, 0, 1, 1]
+PROBABILITIES = [0.1, 0.4, 0.5, 0.2, 0.3, 0.9]
+# called ill are the images 2 and 5; of the 8 pairs ill-healthy 0.9 wins 4, 0.3 wins against 0.1 and 0.2
+SCORES = {"accuracy": 4 / 6, "auc": 6 / 8, "sensitivity": 1 / 2, "specificity": 3 / 4}
 
 
-def test_the_mark_of_phantoms_is_inside_the_picture_that_jupyter_stores(shown):
-    def height():
-        file = io.BytesIO()
-        figure.savefig(file, bbox_inches="tight")  # as Jupyter does
-        return Image.open(file).height
+def test_scores_are_those_counted_by_hand():
+    assert helpers.score(LABELS, PROBABILITIES) == pytest.approx(SCORES)
+    assert helpers.score(LABELS, np.float32(PROBABILITIES).reshape(-1, 1)) == pytest.approx(SCORES)  # as Keras has them
+    at_the_threshold = {"accuracy": 5 / 6, "auc": 6 / 8, "sensitivity": 1 / 2, "specificity": 1}
+    assert helpers.score(LABELS, PROBABILITIES, 0.9) == pytest.approx(at_the_threshold)
+    assert helpers.score([0, 1, 1], [0.5, 0.5, 0.6])["auc"] == 0.75  # equal ones are half a win
 
-    helpers.plot_images(IMAGES)
-    figure = plt.gcf()
-    before = height()
-    helpers.show_figure("Three images.")
-    assert height() > before + 8
+
+def save(model="cnn", split="test", probabilities=PROBABILITIES):
+    return helpers.save_result(model, split, range(100, 106), LABELS, probabilities, seconds=12.5, notebook=3)
+
+
+def saved(name="phantoms"):
+    return json.loads((helpers.OWN_RESULTS / f"{name}.json").read_text())
+
+
+def test_a_result_is_kept_with_its_predictions():
+    scores = save(probabilities=np.float32([0.123449, 0.4, 0.5, 0.2, 0.3, 1]))
+    run = {"model": "cnn", "split": "test", "seed": 0}
+    assert saved() == [{**run, **scores, "seconds": 12.5, "notebook": 3}]
+    lines = (helpers.OWN_RESULTS / "phantoms_predictions.csv").read_text().splitlines()
+    assert lines[0] == "model,split,seed,index,label,probability" and len(lines) == 7
+    assert lines[1] == "cnn,test,0,100,0,0.1234" and lines[-1] == "cnn,test,0,105,1,1.0"
+
+
+def test_a_result_replaces_only_that_of_the_same_model_split_and_seed(monkeypatch):
+    save()
+    save(model="knn")
+    save(split="field")
+    monkeypatch.setattr(helpers, "SEED", 1)
+    save()
+    monkeypatch.setattr(helpers, "SEED", 0)
+    save(probabilities=LABELS)
+    kept = {(r["model"], r["split"], r["seed"]): r["auc"] for r in saved()}
+    others = {("knn", "test", 0): 0.75, ("cnn", "field", 0): 0.75, ("cnn", "test", 1): 0.75}
+    assert kept == others | {("cnn", "test", 0): 1} and len(saved()) == 4
+    table = pd.read_csv(helpers.OWN_RESULTS / "phantoms_predictions.csv")
+    assert len(table) == 24
+    for run, rows in table.groupby(["model", "split", "seed"]):
+        assert rows["probability"].tolist() == (PROBABILITIES if run in others else LABELS)
+
+
+def test_results_of_other_images_and_of_quick_runs_stay_apart(monkeypatch, tmp_path):
+    for source, quick in [("phantoms", False), ("phantoms", True), (str(tmp_path), True), ("medmnist", False)]:
+        monkeypatch.setenv("PNEUMONIA_DATA", source)
+        monkeypatch.setattr(helpers, "QUICK", quick)
+        save()
+    names = ["kermany_quick", "medmnist", "phantoms", "phantoms_quick"]
+    assert sorted(path.stem for path in helpers.OWN_RESULTS.glob("*.json")) == names
+    assert all(len(saved(name)) == 1 for name in names)
+
+
+@pytest.mark.parametrize("name", ["phantoms.json", "phantoms_predictions.csv"])
+def test_results_that_are_damaged_or_cannot_be_written_are_a_sentence_and_the_files_stay(name, tmp_path):
+    def refused(*words):
+        with pytest.raises(DataError) as caught:
+            save(model="knn")
+        check_sentence(str(caught.value), tmp_path, *words)
+
+    save()
+    for damage in (b"", b"[{", b"a,b\n1,2\n", b"\xff\xfe\0"):
+        (helpers.OWN_RESULTS / name).write_bytes(damage)
+        before = contents(helpers.OWN_RESULTS)
+        refused("Earlier results cannot be read", "delete results/own first")
+        assert contents(helpers.OWN_RESULTS) == before
+    shutil.rmtree(helpers.OWN_RESULTS)
+    helpers.OWN_RESULTS.write_text("a file in place of the folder")
+    refused("could not be written")
+
+
+def save_for_ever(model):
+    """Start a process that keeps a result again and again; returns its number."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        while True:
+            with contextlib.suppress(Exception):
+                save(model)
+    return child
+
+
+# Python warns that a child of a process with threads may hang; these children only read and write files
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_notebooks_that_keep_results_at_once_or_are_killed_leave_whole_results():
+    rng = random.Random(0)
+    for _ in range(6):
+        children = [save_for_ever(model) for model in ("knn", "vgg16")]
+        time.sleep(rng.uniform(0.1, 0.3))
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        save()
+    assert {"cnn"} < {result["model"] for result in saved()} <= {"cnn", "knn", "vgg16"}
+
+
+def test_a_score_is_compared_with_earlier_runs_where_there_are_any(own_project, capsys):
+    def verdict(split, auc):
+        helpers.check_band("cnn", split, {"auc": np.float64(auc)})
+        return capsys.readouterr().out.strip().removeprefix(f"cnn, {split}: ")
+
+    nothing = "no earlier runs on these images to compare with"
+    assert verdict("test", 0.8) == nothing  # the folder of results is gone
+    sources.write_whole(own_project / "results" / "bands.json", '{"phantoms": {"cnn test": [0.8, 0.9]}}')
+    inside = [verdict("test", auc).removeprefix("AUC in the expected band: ") for auc in (0.79, 0.8, 0.9, 0.91)]
+    assert inside == ["False", "True", "True", "False"] and verdict("field", 0.8) == nothing
+
+
+def keep_predictions(name, rows):
+    """rows: (model, index, label, probability), all of the test images and seed 0."""
+    table = pd.DataFrame(rows, columns=["model", "index", "label", "probability"]).assign(split="test", seed=0)
+    sources.write_whole(helpers.RESULTS / f"{name}_predictions.csv", table.to_csv(index=False))
+
+
+def test_own_predictions_go_before_the_stored_ones_model_by_model_and_image_by_image(monkeypatch):
+    monkeypatch.setattr(helpers, "MODELS", ["knn", "cnn"])
+    keep_predictions("phantoms", [("cnn", 7, 1, 0.27), ("cnn", 5, 0, 0.25), ("knn", 5, 0, 0.15), ("knn", 7, 1, 0.17)])
+    assert helpers.load_predictions("test").to_dict("list") == {
+        "index": [5, 7], "label": [0, 1], "knn": [0.15, 0.17], "cnn": [0.25, 0.27]
+    }  # fmt: skip
+    keep_predictions("own/phantoms", [("knn", 7, 1, 0.97)])
+    keep_predictions("own/phantoms_quick", [("cnn", 7, 1, 0.1)])
+    assert helpers.load_predictions("test").to_dict("list") == {
+        "index": [5, 7], "label": [0, 1], "knn": [0.15, 0.97], "cnn": [0.25, 0.27]
+    }  # fmt: skip
+    monkeypatch.setattr(helpers, "QUICK", True)
+    assert helpers.load_predictions("test")["cnn"].tolist() == [0.25, 0.1]
+
+
+def test_predictions_and_results_that_nobody_made_are_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(helpers, "MODELS", ["knn", "cnn", "vgg16"])
+    keep_predictions("phantoms", [("cnn", 5, 0, 0.25)])
+    with pytest.raises(DataError) as caught:
+        helpers.load_predictions("test")
+    check_sentence(str(caught.value), tmp_path, "no test predictions of knn, vgg16", "seed 0", "run notebooks 2")
+    with pytest.raises(DataError) as caught:
+        helpers.load_results()
+    check_sentence(str(caught.value), tmp_path, "no stored results", "tools/measure.py")
+    rows = [{"model": "knn", "split": "test", "seed": seed, "auc": 0.5 + seed / 10} for seed in range(3)]
+    sources.write_whole(helpers.RESULTS / "phantoms.json", json.dumps(rows))
+    monkeypatch.setattr(helpers, "QUICK", True)
+    assert helpers.load_results().to_dict("records") == rows
+
+
+# --- the bootstrap ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("by_image", "least", "most"), [(False, 0.89, 0.99), (True, 0, 0.85)])
+def test_the_interval_by_patient_holds_the_truth_in_about_95_of_100_draws_and_by_image_too_seldom(
+    by_image, least, most
+):
+    covered = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        patients = np.repeat(np.arange(60), rng.integers(1, 6, 60))
+        values = rng.normal(0, 0.9, 60)[patients] + rng.normal(0, 0.4, len(patients))  # images of a patient are alike
+        drawn = np.arange(len(patients)) if by_image else patients
+        low, high = helpers.bootstrap_interval(lambda rows, of=values: of[rows].mean(), drawn, draws=200, seed=seed)
+        covered.append(low <= 0 <= high)
+    assert least <= np.mean(covered) <= most
+
+
+def test_every_drawn_patient_comes_with_all_her_images():
+    patients = pd.Series(["c", "a", "b", "a", "c", "a"], index=range(100, 106))
+    drawn = []
+    helpers.bootstrap_interval(lambda rows: drawn.append(np.bincount(rows, minlength=6)) or 0, patients)
+    counts = np.array(drawn)
+    assert (counts[:, [1, 3, 5]] == counts[:, [1]]).all() and (counts[:, [0, 4]] == counts[:, [0]]).all()
+    assert (counts[:, :3].sum(axis=1) == 3).all() and len(np.unique(counts, axis=0)) == 10  # with replacement
+
+
+def test_several_statistics_have_an_interval_each_and_a_seed_repeats_them():
+    values, patients = np.random.default_rng(3).random(60), np.arange(60) // 2
+    both = helpers.bootstrap_interval(lambda rows: [values[rows].mean(), values[rows].max()], patients, draws=50)
+    alone = helpers.bootstrap_interval(lambda rows: values[rows].mean(), patients, draws=50)
+    assert (both[0][0], both[1][0]) == alone
+    assert helpers.bootstrap_interval(lambda rows: values[rows].mean(), patients, draws=50, seed=1) != alone
 
 
 # --- the reader as a model --------------------------------------------------------------------------------------------
@@ -275,68 +381,47 @@ def test_the_form_has_one_unanswered_choice_per_image(shown):
     buttons = helpers.ask_reader(IMAGES)
     assert [button.value for button in buttons] == [None, None, None]
     assert [button.options for button in buttons] == [(("healthy", 0), ("pneumonia", 1))] * 3
-    (box, _), *more = shown
-    assert more == [] and len(box.children) == 3
+    ((box, _),) = shown
     for child, button in zip(box.children, buttons, strict=True):
         assert bytes(child.children[1].value).startswith(b"\x89PNG") and child.children[2] is button
 
 
-def buttons(*values):
-    return [types.SimpleNamespace(value=value) for value in values]
-
-
-@pytest.mark.parametrize(
-    ("written", "form", "answers"),
-    [
-        ([0, 1, 1], (None, None, None), [0, 1, 1]),
-        ([0, 1, 1], (1, 1, 1), [0, 1, 1]),
-        ([], (0, 1, 0), [0, 1, 0]),
-        ([], (0, None, 0), [0, None, 0]),
-        ([], (0, None, None), [0, None, None]),
-    ],
-)
-def test_answers_come_from_the_list_or_else_from_the_form(written, form, answers, capsys):
-    assert helpers.collect_answers(written, buttons(*form), [5, 6, 7]) == answers
+def test_answers_come_from_the_list_or_the_form_or_an_example(own_project, capsys):
+    sources.write_whole(own_project / "results" / "reader_example.json", '{"indices": [5, 6], "answers": [1, 0]}')
+    form = [types.SimpleNamespace(value=0), types.SimpleNamespace(value=None)]
+    assert helpers.collect_answers([1, 1], form, [5, 6]) == [1, 1]
+    assert helpers.collect_answers([], form, [5, 6]) == [0, None]
     assert capsys.readouterr().out == ""
-
-
-def test_where_nobody_answered_the_example_stands_in_and_a_line_says_so(capsys):
-    example = json.loads((PROJECT / "results" / "reader_example.json").read_text())
-    images = np.array(example["indices"])
-    assert helpers.collect_answers([], buttons(*[None] * len(images)), images) == example["answers"]
-    assert capsys.readouterr().out == "No answers yet: the stored example of another reader stands in.\n"
-
-
-def test_images_without_an_example_are_all_called_ill_and_a_line_says_so(capsys):
-    assert helpers.collect_answers([], buttons(None, None), [1, 2]) == [1, 1]
-    assert capsys.readouterr().out == 'No answers yet: "pneumonia" for every image stands in.\n'
-
-
-@pytest.fixture
-def record():
-    return helpers.OWN_RESULTS / "reader.json"
-
-
-def test_the_readers_right_answers_are_counted_and_kept(record):
-    assert helpers.save_reader([0, 1, 1, 0], np.array([0, 1, 0, 1]), np.array([9, 8, 7, 6])) == 2
-    assert json.loads(record.read_text()) == {"indices": [9, 8, 7, 6], "answers": [0, 1, 1, 0], "right": 2}
+    assert helpers.collect_answers([], form[1:] * 2, [5, 6]) == [1, 0]
+    assert "stored example of another reader stands in" in capsys.readouterr().out
+    assert helpers.collect_answers([], form[1:] * 2, [7, 8]) == [1, 1]
+    assert '"pneumonia" for every image stands in' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("answers", "reason"),
-    [
-        ([], "there are 0 answers"),
-        ([1, 0], "there are 2 answers"),
-        ([1, 0, 1, 0], "there are 4 answers"),
-        ([1, None, 0], "look at image 2"),
-        ([1, 2, -1], "look at image 2, 3"),
-        (["1", 0, 0], "look at image 1"),
-    ],
+    ("answers", "reason"), [([], "there are 0 answers"), ([1, 0, 1, 0], "there are 4"), ([1, None, 2], "image 2, 3")]
 )
-def test_missing_or_wrong_answers_are_refused_and_the_record_stays(record, answers, reason):
-    helpers.save_reader([1, 1, 1], [1, 1, 1], [3, 4, 5])
-    before = record.read_text()
-    with pytest.raises(ValueError) as caught:
+def test_right_answers_are_counted_and_kept_and_wrong_or_missing_ones_refused(answers, reason):
+    assert helpers.save_reader([0, 1, 1], np.array([0, 1, 0]), np.array([9, 8, 7])) == 2
+    with pytest.raises(ValueError, match=f"each of the 3 images needs an answer.*{reason}"):
         helpers.save_reader(answers, [1, 0, 1], [3, 4, 5])
-    assert str(caught.value) == f"each of the 3 images needs an answer, 0 (healthy) or 1 (pneumonia): {reason}"
-    assert record.read_text() == before
+    assert helpers.load_reader() == {"indices": [9, 8, 7], "answers": [0, 1, 1], "right": 2}
+
+
+def test_without_own_answers_the_example_is_counted_against_the_table(own_project, capsys, monkeypatch):
+    monkeypatch.setattr(helpers, "get_metadata", lambda: pd.DataFrame({"index": [3, 4, 6], "class": [1, 0, 1]}))
+    example = {"indices": [6, 4, 3], "answers": [1, 1, 1]}
+    sources.write_whole(own_project / "results" / "reader_example.json", json.dumps(example))
+    assert helpers.load_reader() == {**example, "right": 2}
+    assert "stored example of another reader" in capsys.readouterr().out
+
+
+def test_the_threshold_of_notebook_5_reaches_the_sensitivity_and_no_higher_one_does():
+    cells = nbformat.read(PROJECT / "notebooks" / "05_honest_evaluation.ipynb", as_version=4).cells
+    names, rng = {}, np.random.default_rng(0)
+    exec(next(cell.source for cell in cells if "def threshold_for(" in cell.source), names)  # noqa: S102
+    labels, probabilities = pd.Series(rng.integers(0, 2, 150)), pd.Series(rng.integers(1, 60, 150) / 60)
+    for least in (0.5, 0.95, 1):
+        threshold = names["threshold_for"](least, labels, probabilities)
+        assert helpers.score(labels, probabilities, threshold)["sensitivity"] >= least
+        assert helpers.score(labels, probabilities, threshold + 1 / 60)["sensitivity"] < least

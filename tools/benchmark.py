@@ -1,118 +1,300 @@
-"""Measure what the course costs in time and memory: make benchmark.
+"""Measure what the course costs in time and memory: make benchmark PNEUMONIA_DATA=path/to/chest_xray
 
-Start-up, loading, models, PyTorch as the peer, curves, each notebook and make test. Writes results/benchmark.json. Each
-figure is measured in three rounds, one after the other, so that a slow minute of the machine hits no figure in all of
-them; each measurement has a process of its own. BENCHMARK_TINY=1 tries everything but notebooks and make test once, at
-tiny sizes, and writes build/benchmark_tiny.json, whose figures mean nothing.
+python tools/benchmark.py        measures all; writes results/benchmark.json and the tables of docs/performance.md
+python tools/benchmark.py page   writes the tables once more, from results/benchmark.json
+
+Each measurement has a process of its own, `python tools/benchmark.py PART ARGUMENT ...`. All are made in three rounds,
+one after the other, so that a slow minute of the machine hits no figure in all rounds.
 """
 
 import datetime
 import json
 import os
+import platform
+import re
+import resource
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-TOOLS = PROJECT / "tools"
-TORCH_PYTHON = PROJECT / "build" / "benchmark-venv" / "bin" / "python"
-TINY = bool(os.environ.get("BENCHMARK_TINY"))
-RESULTS = PROJECT / ("build/benchmark_tiny.json" if TINY else "results/benchmark.json")
-REPEATS = 1 if TINY else 3
-MINUTES = 70  # on two cores, for the announcement
-# what this module imports stays small: on Linux a process counts its parent's memory as its own until it has more
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+# all else is imported where it is used: PyTorch has an environment of its own, and Linux counts the memory of a process
+# that starts another one as the other one's too
+
+TORCH_PYTHON = PROJECT / "build" / "docs-venv" / "bin" / "python"
+RESULTS = PROJECT / "results" / "benchmark.json"
+PAGE = PROJECT / "docs" / "performance.md"
+ROUNDS = 3
+# task: what it is called on the page
+STEPS = {
+    "make_test": "`make test`",
+    "loading unprepared": "training images, nothing prepared: all images are",
+    "loading prepared": "training images, prepared before",
+    "classic knn": "nearest neighbours, 400 images among 1,600",
+    "classic logistic_regression": "logistic regression, fitted to 1,600 images",
+}
+# how a task begins: what it is called on the page, and how many images it takes
+NETWORKS = {
+    "network cnn training": ("convolutional network, training", 1600),
+    "network cnn inference": ("convolutional network, inference", 2000),
+    "network vgg16 training": ("VGG16, training", 512),
+    "peer training": ("VGG16 in PyTorch, training", 512),
+    "network vgg16 inference": ("VGG16, inference", 640),
+    "peer inference": ("VGG16 in PyTorch, inference", 640),
+}
 
 
-def all_tasks(reduced):
-    """The measurements; reduced: the short number format of this machine, or "float32".
+# --- the parts: each gives seconds of the wall clock and of all processors together -----------------------------------
 
-    A task is "part argument ...": a function of benchmark_parts.py, or of benchmark_torch.py if it starts with torch.
+
+def measured(action, *arguments, repeats=1, **settings):
+    """{"seconds", "processor_seconds"} of a call, with all processes it starts; of several calls the median."""
+    calls = []
+    for _ in range(repeats):
+        start, processor_start = time.perf_counter(), processor_seconds()
+        action(*arguments, **settings)
+        calls.append((time.perf_counter() - start, processor_seconds() - processor_start))
+    return dict(zip(("seconds", "processor_seconds"), sorted(calls)[repeats // 2], strict=True))
+
+
+def processor_seconds():
+    """Of this process and of those that it started and saw end."""
+    return time.process_time() + sum(os.times()[2:4])
+
+
+def machine():
+    """The machine in words; prepares the images, too, so that later measurements find them."""
+    import helpers
+    import networks
+    from data import sources
+
+    if sources.choose_source() not in ("phantoms", "folder"):
+        raise sources.DataError("Loading is measured on simulated images or on a folder: set PNEUMONIA_DATA to one.")
+    networks.import_keras()
+    helpers.get_train_data()
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    packages = [f"{name} {version(name)}" for name in ("numpy", "scikit-learn", "pillow", "tensorflow", "keras")]
+    return {
+        "processor": names[0] if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
+        "packages": ", ".join([f"Python {platform.python_version()} on {sys.platform}", *packages]),
+        "peer": re.search(r"torch==\S+", (PROJECT / "tools" / "benchmark-requirements.txt").read_text())[0],
+        "images": sources.describe_source(),
+        "short numbers": networks.choose_precision(),
+        "date": str(datetime.date.today()),
+    }
+
+
+def make_test():
+    """As a reader calls it: quick, on simulated images."""
+    command = ["make", "test", "PNEUMONIA_DATA=phantoms"]
+    return measured(subprocess.run, command, cwd=PROJECT, stdout=sys.stderr, check=True)
+
+
+def notebook(name):
+    """As a reader of a fresh copy runs it: in full, on simulated images."""
+    os.environ["PNEUMONIA_DATA"] = "phantoms"
+    from tools import run
+
+    return measured(run.execute, PROJECT / "notebooks" / f"{name}.ipynb")
+
+
+def loading(state):
+    """state: "unprepared", with an empty cache, or "prepared"; the system itself may hold the files in memory."""
+    import helpers
+    from data import sources
+
+    with tempfile.TemporaryDirectory() as folder:
+        if state == "unprepared":
+            sources.CACHE = Path(folder)
+        return measured(helpers.get_train_data)
+
+
+def classic(name):
+    """name: "knn", the judgement of 400 images among 1,600, or "logistic_regression", fitted to 1,600."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    import helpers
+
+    images, labels = helpers.get_train_data(flatten=True)
+    images = images[:, ::3]  # grey once
+    training, judged = (images[:1600], labels[:1600]), images[1600:]
+    if name == "knn":
+        model = KNeighborsClassifier(10).fit(*training)
+        return measured(model.predict, judged, repeats=3)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1000))
+    return measured(model.fit, *training, repeats=3)
+
+
+def network(name, doing, precision, count):
+    """Our "cnn" or "vgg16"; doing: "training", one epoch, or "inference"; count: how many images that takes."""
+    import helpers
+    import networks
+
+    networks.import_keras().mixed_precision.set_global_policy(precision)
+    images, labels = helpers.get_train_data()
+    images, labels = images[: int(count)], labels[: int(count)]
+    model = networks.build_cnn() if name == "cnn" else networks.start_vgg16(images, labels, [], epochs=2)
+    if doing == "inference":
+        model.predict(images[:64], batch_size=64, verbose=0)  # the first batch prepares the network
+        return measured(model.predict, images, batch_size=64, verbose=0, repeats=3)
+    model.fit(images[:64], labels[:64], verbose=0)
+    return measured(model.fit, images, labels, batch_size=32, verbose=0, repeats=3)
+
+
+def peer(doing, precision, count):
+    """The VGG16 of networks.start_vgg16 in PyTorch, with the channels last in memory, which is its fastest layout.
+
+    Images and weights are random: they cost as much as real ones.
     """
-    tasks = []
-    if not TINY:  # they have one size only; first, since they are the most likely to fail
-        tasks += ["make_test", *(f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb")))]
-    tasks += ["start_up", "loading_cold", "loading_warm", "knn", "logistic_regression"]
-    tasks += ["ten_fits", "ten_fits on"]
-    for precision in dict.fromkeys(["float32", reduced]):
-        tasks += [f"matmul {precision}", f"torch_matmul {precision}"]
-        tasks += [f"{model}_{doing} {precision}" for model in ("cnn", "vgg16") for doing in ("training", "inference")]
-        tasks += [
-            f"torch_{doing} {precision} {layout}"
-            for doing in ("training", "inference")
-            for layout in ("channels_first", "channels_last")
-        ]
-    costs = ["loading", "knn", "logistic_regression", "cnn_training", "vgg16_training", "vgg16_inference"]
-    return tasks + [f"curve_by_{size} {cost}" for size in ("images", "pixels") for cost in costs]
+    import torch
+    from torch import nn
+
+    layers, channels = [], 3
+    for maps, convolutions in [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]:
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(channels, maps, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = maps
+        layers.append(nn.MaxPool2d(2))
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(512), nn.Linear(512, 128), nn.ReLU()]
+    layers += [nn.Dropout(0.3), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1)]
+    model = nn.Sequential(*layers).to(memory_format=torch.channels_last).train(doing == "training")
+    images = torch.rand(int(count), 3, 64, 64).to(memory_format=torch.channels_last)
+    labels = torch.randint(0, 2, (int(count), 1)).float()
+    means = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, fused=True)
+
+    def log_odds(images):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16"):
+            return model(images.flip(1) * 255 - means).float()
+
+    def train(count):
+        for rows in torch.randperm(count).split(32):
+            loss = nn.functional.binary_cross_entropy_with_logits(log_odds(images[rows]), labels[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    @torch.inference_mode()
+    def predict(count):
+        return torch.cat([log_odds(batch).sigmoid() for batch in images[:count].split(64)])
+
+    action = {"training": train, "inference": predict}[doing]
+    action(64)  # the first batches prepare the network
+    return measured(action, int(count), repeats=3)
 
 
-def command(task):
-    """The command line that measures a task."""
-    if task.startswith("torch"):
-        return [str(TORCH_PYTHON), str(TOOLS / "benchmark_torch.py"), *task.split()]
-    return [sys.executable, str(TOOLS / "benchmark_parts.py"), *task.split()]
+PARTS = {part.__name__: part for part in (machine, make_test, notebook, loading, classic, network, peer)}
+
+
+# --- all parts, in rounds ---------------------------------------------------------------------------------------------
+
+
+def all_tasks(short_numbers):
+    """The measurements, each "part argument ..."; short_numbers: the format this machine is fast in, or "float32"."""
+    tasks = [*STEPS, *(f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb")))]
+    for start, (_, count) in NETWORKS.items():
+        tasks += [f"{start} {precision} {count}" for precision in dict.fromkeys(["float32", short_numbers])]
+    return tasks
 
 
 def measure(task):
     """What a task gives in a new process: {quantity: figure}. Ends the program with a sentence where it fails."""
     settings = {name: value for name, value in os.environ.items() if name not in ("QUICK", "SEED", "MAKEFLAGS")}
     settings["PNEUMONIA_DATA"] = settings.get("PNEUMONIA_DATA") or "phantoms"
+    command = [TORCH_PYTHON if task.startswith("peer") else sys.executable, __file__, *task.split()]
     try:
-        done = subprocess.run(command(task), env=settings, cwd=PROJECT, capture_output=True, text=True)
+        done = subprocess.run(command, env=settings, cwd=PROJECT, capture_output=True, text=True)
     except OSError:
-        sys.exit("PyTorch, the peer, is not installed in build/benchmark-venv: run make benchmark, which does it.")
+        sys.exit("PyTorch, the peer, is not installed in build/docs-venv: run make benchmark, which does it.")
     if done.returncode:
-        print(*done.stderr.splitlines()[-20:], sep="\n")
-        last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.exit(f'The measurement "{task}" failed ({last_line.rstrip(".")}): nothing was stored.')
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        print(*lines[-20:], sep="\n")
+        reason = lines[-1].rpartition("DataError: ")[2].rstrip(".")
+        sys.exit(f'The measurement "{task}" failed ({reason}): nothing was stored.')
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure_all(tasks):
-    """{task: {quantity: [figure of each round]}}, one line of progress for each measurement."""
+def measure_all():
+    """{"machine": {...}, "figures": {task: {quantity: [figure of each round]}}}"""
+    load = round(os.getloadavg()[0], 1)
+    words = measure("machine") | {"load before": load}
+    tasks = all_tasks(words["short numbers"])
+    print(f"{len(tasks)} measurements, {ROUNDS} rounds: about an hour on two cores.", flush=True)
+    if load > 0.5:
+        print(f"Other programs are running (load {load}): figures will be too slow.", flush=True)
     figures = {task: {} for task in tasks}
-    for number in range(REPEATS):
+    for number in range(1, ROUNDS + 1):
         for place, task in enumerate(tasks, start=1):
-            start = time.perf_counter()
             for quantity, figure in measure(task).items():
                 figures[task].setdefault(quantity, []).append(figure)
-            seconds = time.perf_counter() - start
-            print(f"round {number + 1}/{REPEATS}  {place}/{len(tasks)}  {task}: {seconds:.0f} s", flush=True)
-    return figures
+            print(f"round {number}/{ROUNDS}  {place}/{len(tasks)}  {task}", flush=True)
+    return {"machine": words, "figures": figures}
 
 
-def load(path):
-    """What was measured. Ends the program with a sentence where there is nothing, or nothing sound."""
-    try:
-        measured = json.loads(path.read_text(encoding="utf-8"))
-        if not measured["machine"] or not measured["figures"]:
-            raise ValueError
-        return measured
-    except FileNotFoundError:
-        sys.exit(f"{path.name} is missing: run make benchmark first.")
-    except (OSError, ValueError, KeyError, TypeError):
-        sys.exit(f"{path.name} is damaged: run make benchmark again.")
+# --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def store(measured, path):
-    """Write results so that a stop half-way leaves the old ones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+def cells(figures):
+    """One row of a table: {quantity: [figure of each round]} as text; processor time is missing in older results."""
+    seconds, processor = figures["seconds"], figures.get("processor_seconds")
+    processor = f"{statistics.median(processor):.2f}" if processor else "not measured"
+    spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
+    return [f"{statistics.median(seconds):.2f}", spread, processor, f"{max(figures['memory_gb']):.2f}"]
 
 
-def main():
-    load_before = round(os.getloadavg()[0], 2)
-    machine = measure("machine")
-    tasks = all_tasks(machine["reduced"])
-    print(f"{len(tasks)} measurements, {REPEATS} rounds: about {MINUTES} minutes on two cores.", flush=True)
-    if load_before > 0.5:
-        print(f"Other programs are running (load {load_before}): figures will be too slow.", flush=True)
-    machine |= {"date": str(datetime.date.today()), "load_before": load_before}
-    machine["packages"] |= measure("torch_version")
-    store({"machine": machine, "figures": measure_all(tasks)}, RESULTS)
+def tables(results):
+    """{name of the place on the page: Markdown}"""
+    titles = ["seconds", "lowest to highest", "processor seconds", "peak memory, GB"]
+    steps = [["what", *titles]]
+    networks = [["what", "numbers", "images/s", *titles]]
+    for task, figures in results["figures"].items():
+        if task.startswith(tuple(NETWORKS)):
+            start, precision, count = task.rsplit(" ", 2)
+            speed = int(count) / statistics.median(figures["seconds"])
+            networks.append([NETWORKS[start][0], precision, f"{speed:.0f}", *cells(figures)])
+        else:
+            steps.append([STEPS.get(task, task), *cells(figures)])
+    words = [["machine", ""], *([name, str(value)] for name, value in results["machine"].items())]
+    return {"machine": markdown(words), "steps": markdown(steps), "networks": markdown(networks)}
+
+
+def markdown(rows):
+    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
+
+
+def filled(page, results):
+    """The text of the page with all tables between their marks."""
+    from tools.publish import with_table
+
+    for name, text in tables(results).items():
+        marks = (f"<!-- {name}: python tools/benchmark.py page -->", f"<!-- end of {name} -->")
+        page = with_table(page, marks, text)
+    return page
+
+
+def main(part=None, *arguments):
+    if part in PARTS:
+        figures = PARTS[part](*arguments)
+        if part != "machine":
+            peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+            figures["memory_gb"] = max(peaks) * 1024 / 1e9  # Linux counts in KiB
+        return print("\n" + json.dumps(figures))
+    results = measure_all() if part is None else json.loads(RESULTS.read_text(encoding="utf-8"))
+    from data.sources import write_whole
+
+    write_whole(RESULTS, json.dumps(results, indent=1) + "\n")
+    write_whole(PAGE, filled(PAGE.read_text(encoding="utf-8"), results))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,89 +1,363 @@
-"""Run the notebooks that train models with several seeds, and store what they measure.
+"""Measure what the texts quote, and store it in results/.
 
-python tools/measure.py          all of them, on the images that PNEUMONIA_DATA chooses; about an hour on two cores
-python tools/measure.py 04 06    only these; what is stored of the others stays. 06 needs the predictions of 02 to 04
-                                 with every seed in results/own: measure those before
-
-Writes results/<images>.json (scores of all seeds), results/<images>_predictions.csv (seed 0), and in results/bands.json
-the bands of AUC that the checks in the notebooks compare with, for full and for quick runs. QUICK=1 measures only the
-bands of quick runs.
+python tools/measure.py               lists the experiments, with their minutes on two cores
+python tools/measure.py transfer      makes one of them, on the real images that PNEUMONIA_DATA names
+python tools/measure.py seeds 04 06   of the seeds only these notebooks; results of others stay. 06 needs the answers of
+                                      02 to 04 with every seed in results/own: measure those before
 """
 
+import hashlib
+import itertools
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import pandas as pd
+from scipy.ndimage import shift
+from sklearn import linear_model, pipeline, preprocessing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.run import NOTEBOOKS, OWN_RESULTS, PROJECT, execute
+import helpers
+import networks
+from data import all_images, field, phantoms, sources
+from tools import publish, run
 
-TRAINING = ("02", "03", "04", "06")
+keras = networks.import_keras()
+layers, schedules = keras.layers, keras.optimizers.schedules
 SEEDS = (0, 1, 2)
-MARGIN = 0.03  # added on both sides of what the seeds gave
-BANDS = PROJECT / "results" / "bands.json"
+MARGIN = 0.03  # of a band, on both sides of what the seeds gave
+VGG16_EPOCHS = 5  # of notebook 4
+LOSS = {"loss": "binary_crossentropy", "metrics": ["accuracy"]}
+
+# layers, to be made after a seed is set
+FILL = {"fill_mode": "constant"}
+SHIFTS_AND_ZOOMS = [partial(layers.RandomTranslation, 0.1, 0.1, **FILL), partial(layers.RandomZoom, 0.2, **FILL)]
+TILT_AND_EXPOSURE = [
+    partial(layers.RandomRotation, 10 / 360, **FILL),
+    partial(layers.RandomBrightness, 0.15, value_range=(0, 1)),
+    partial(layers.RandomContrast, 0.3, value_range=(0, 1)),
+]
 
 
-def run_all(images, numbers):
-    """Execute the notebooks with every seed; the scores are then in results/own."""
+def fit(model, training, validation, epochs, callbacks=(), **options):
+    """Train a compiled model, give it the weights of its epoch of lowest validation loss, and score it there.
+
+    training: (images, labels) or (stream of both,); validation: (images, labels). Returns helpers.score's and the loss.
+    """
+    run.drop_backups()  # of an interrupted training
+    options["callbacks"] = [*callbacks, *networks.training_callbacks("measured", epochs)]
+    options["shuffle"] = len(training) == 2  # a stream does it itself
+    history = model.fit(*training, validation_data=validation, epochs=epochs, verbose=0, **options)
+    networks.load_best_weights(model, "measured")
+    scores = helpers.score(validation[1], model.predict(validation[0], verbose=0))
+    return scores | {"loss": min(history.history["val_loss"])}
+
+
+def train_all(recipes, seeds, mixed=False):
+    """A row of scores on validation images for each recipe and seed; mixed: in the fast short number format.
+
+    recipes: {name: function of training images, validation images and seed, which returns the arguments of fit}.
+    """
+    images, labels = helpers.get_train_data()
+    parts = [(images[rows], labels[rows]) for rows in helpers.split_by_patient(helpers.get_metadata())]
+    result = []
+    for name, seed in itertools.product(recipes, seeds):
+        keras.backend.clear_session()  # which goes back to float32, too
+        precision = networks.choose_precision() if mixed else "float32"
+        keras.utils.set_random_seed(seed)
+        scores = fit(*recipes[name](*parts, seed))
+        result.append({"recipe": name, "precision": precision, "seed": seed, **scores})
+        print(result[-1], flush=True)
+    return result
+
+
+def compare(recipes, mixed=False):
+    """{name of the recipe: AUC} with seed 0."""
+    return {row["recipe"]: round(row["auc"], 3) for row in train_all(recipes, [0], mixed)}
+
+
+def disturbed(images, first_seed):
+    """Colour images, disturbed as in notebook 6."""
+    grey = [field.disturb(image, first_seed + number) for number, image in enumerate(images[..., 0])]
+    return helpers.in_colour(np.stack(grey))
+
+
+def store(file, result):
+    sources.write_whole(helpers.RESULTS / file, json.dumps(result, indent=1) + "\n")
+
+
+def execute_with_seeds(paths, name):
+    """Notebooks with every seed: the executed ones in order, and their runs and answers; name: of their results."""
+    executed = []
     for seed in SEEDS:
         os.environ["SEED"] = str(seed)
-        for number in numbers:
-            path = next(NOTEBOOKS.glob(f"{number}_*.ipynb"))
-            seconds = execute(path)[1]
-            print(f"{images}, seed {seed}, {path.stem}: {seconds:.0f} s", flush=True)
+        executed += [run.execute(path)[0] for path in paths]
+    runs = pd.DataFrame(sources.read_json(helpers.OWN_RESULTS / f"{name}.json"))
+    runs = runs[runs["notebook"].isin([int(path.name[:2]) for path in paths]) & runs["seed"].isin(SEEDS)]
+    answers = pd.read_csv(helpers.OWN_RESULTS / f"{name}_predictions.csv")
+    return executed, runs, answers[answers["model"].isin(runs["model"]) & answers["seed"].isin(SEEDS)]
 
 
-def own_results(images, numbers):
-    """What the chosen notebooks left in results/own: (scores, predictions of seed 0)."""
-    scores = json.loads((OWN_RESULTS / f"{images}.json").read_text(encoding="utf-8"))
-    scores = [run for run in scores if run["seed"] in SEEDS and f"{run['notebook']:02}" in numbers]
-    predictions = pd.read_csv(OWN_RESULTS / f"{images}_predictions.csv")
-    models = {run["model"] for run in scores}
-    return scores, predictions[predictions["model"].isin(models) & (predictions["seed"] == 0)]
+def measure_seeds(*numbers):
+    """Scores of every seed, predictions of seed 0, and bands; of full and of quick runs, with QUICK=1 only of these."""
+    paths = [path for path in sorted(run.NOTEBOOKS.glob("*.ipynb")) if "check_band(" in path.read_text("utf-8")]
+    paths = [path for path in paths if not numbers or path.name[:2] in numbers]
+    if not paths:
+        sys.exit(f"No notebook {' or '.join(numbers)} compares its scores with a band: name one that does, such as 02.")
+    source = helpers.results_name().removesuffix("_quick")
+    for name in [f"{source}_quick"] if helpers.QUICK else [source, f"{source}_quick"]:
+        os.environ["QUICK"] = str(int(name != source))
+        _, runs, answers = execute_with_seeds(paths, name)
+        bands = sources.read_json(helpers.RESULTS / "bands.json")
+        for (model, split), low, high in runs.groupby(["model", "split"])["auc"].agg(["min", "max"]).itertuples():
+            band = [round(low - MARGIN, 3), round(min(high + MARGIN, 1), 3)]
+            bands.setdefault(name, {})[f"{model} {split}"] = band
+        store("bands.json", bands)
+        if name != source:
+            continue
+        answers = answers[answers["seed"] == 0]
+        files = [helpers.RESULTS / f"{name}.json", helpers.RESULTS / f"{name}_predictions.csv"]
+        if files[0].exists():  # what is stored of other models stays
+            old = [pd.DataFrame(sources.read_json(files[0])), pd.read_csv(files[1])]
+            others = [table[~table["model"].isin(runs["model"])] for table in old]
+            runs, answers = pd.concat([others[0], runs]), pd.concat([others[1], answers])
+        store(files[0].name, runs.to_dict("records"))
+        sources.write_whole(files[1], answers.to_csv(index=False))
 
 
-def store(images, scores, predictions):
-    """Put scores and predictions of these models in the place of the stored ones."""
-    path = PROJECT / "results" / f"{images}.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    models = {run["model"] for run in scores}
-    scores = [run for run in stored if run["model"] not in models] + scores
-    path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+def measure_exam():
+    """Notebook 7 with every seed, and the mean answer of the three networks; stores the notebook of the first seed."""
+    path = next(run.NOTEBOOKS.glob("07_*.ipynb"))
+    notebooks, runs, answers = execute_with_seeds([path], helpers.results_name())
+    run.store(notebooks[0], path)
+    patients, result = all_images.list_all_images()["patient"], runs.to_dict("records")
+    for split, rows in answers.groupby("split"):
+        mean = rows.groupby("index")[["label", "probability"]].mean()
+        score = partial(lambda table, drawn: helpers.score(*table[drawn].T), mean.to_numpy())
+        scores = score(slice(None))
+        ends = helpers.bootstrap_interval(lambda drawn, score=score: [*score(drawn).values()], patients[mean.index])
+        intervals = {name: list(pair) for name, *pair in zip(scores, *ends, strict=True)}
+        result.append({"model": "mean of the three", "split": split, **scores, "intervals": intervals})
+    return result
 
-    path = PROJECT / "results" / f"{images}_predictions.csv"
-    if path.exists():
-        stored = pd.read_csv(path)
-        predictions = pd.concat([stored[~stored["model"].isin(models)], predictions])
-    predictions.to_csv(path, index=False)
+
+def small_network(training, validation, _, change=list, rate=1e-4, epochs=15):
+    """Notebook 3's recipe; change: a function of the list of its layers."""
+    model = keras.Sequential([keras.Input((64, 64, 3)), *change(networks.build_cnn().layers)])
+    model.compile(keras.optimizers.RMSprop(rate), **LOSS)
+    return model, training, validation, epochs
 
 
-def bands_of(scores):
-    """{"model split": [lowest, highest AUC that a run may have]}."""
-    aucs = {}
-    for run in scores:
-        aucs.setdefault(f"{run['model']} {run['split']}", []).append(run["auc"])
-    return {name: [round(min(a) - MARGIN, 3), round(min(max(a) + MARGIN, 1), 3)] for name, a in aucs.items()}
+def of_one_pixel(part):
+    return layers.Conv2D(part.filters, 1, activation="relu") if isinstance(part, layers.Conv2D) else part
+
+
+TINKERING = {
+    "as it is": small_network,
+    "without dropout": partial(small_network, change=lambda parts: [p for p in parts if "dropout" not in p.name]),
+    "learning rate 0.001 instead of 0.0001": partial(small_network, rate=1e-3),
+    "kernels of 1 x 1 instead of 3 x 3": partial(small_network, change=partial(map, of_one_pixel)),
+}
+
+
+def six_fold(ways, training, validation, seed):
+    """Notebook 6's recipe: six copies of every image, disturbed in some ways; the validation images in all."""
+    with mock.patch.dict(vars(field), {way: lambda image, rng: image for way in {*WAYS.values()} - {*ways}}):
+        copies = [disturbed(training[0], 1_000_000 * number) for number in range(1, 6)]
+    training = (np.concatenate([training[0], *copies]), np.tile(training[1], 6))
+    pair = (disturbed(validation[0], 100_000), validation[1])
+    rate = schedules.CosineDecay(1e-3, 5 * len(training[1]) // 32)
+    return small_network(training, pair, seed, rate=rate, epochs=5)
+
+
+WAYS = {"turned": "turn", "exposure": "expose", "noise": "add_noise"}
+ABLATION = {"nothing": []} | {f"only {name}": [way] for name, way in WAYS.items()}
+ABLATION |= {f"all but {name}": {*WAYS.values()} - {way} for name, way in WAYS.items()} | {"all": WAYS.values()}
+ABLATION = {name: partial(six_fold, ways) for name, ways in ABLATION.items()}
+
+
+def head_first(training, validation, seed, augmented=True, rate=None):
+    """The recipe of networks.start_vgg16; rate: a learning rate in the place of its own, a function of all steps."""
+    changes = [partial(layers.RandomRotation, 0.05, **FILL), *SHIFTS_AND_ZOOMS] if augmented else []
+    model = networks.start_vgg16(*training, [change(seed=seed) for change in changes], VGG16_EPOCHS)
+    if rate:
+        steps = VGG16_EPOCHS * len(training[1]) // 32
+        model.compile(keras.optimizers.SGD(rate(steps), momentum=0.9), **LOSS)
+    return model, training, validation, VGG16_EPOCHS
+
+
+def at_once(training, validation, _, prepare=keras.applications.vgg16.preprocess_input):
+    """The article's recipe: all layers of VGG16 learn from the first step."""
+    inputs = keras.Input((64, 64, 3))
+    dense = [layers.Dense(128, activation="relu"), layers.Dropout(0.3), layers.Dense(64, activation="relu")]
+    last = layers.Dense(1, activation="sigmoid", dtype="float32")
+    head = keras.Sequential([layers.GlobalAveragePooling2D(), *dense, last])
+    model = keras.Model(inputs, head(networks.load_vgg16()(prepare(inputs * 255))))
+    model.compile(keras.optimizers.SGD(1e-4, momentum=0.95), **LOSS)
+    return model, training, validation, 3
+
+
+def random_vgg16(size=64):
+    return keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
+
+
+from_random_weights = mock.patch.object(networks, "load_vgg16", random_vgg16)
+TRANSFER = {
+    "all at once, the article's recipe": at_once,
+    "all at once, without `preprocess_input`": partial(at_once, prepare=lambda pictures: pictures / 255),
+    "all at once, from random weights": from_random_weights(at_once),
+    "first the head, then all layers": head_first,
+    "first the head, from random weights": from_random_weights(head_first),
+    "first the head, without augmentation": partial(head_first, augmented=False),
+}
+
+
+def rising_to(peak, steps):
+    return schedules.CosineDecay(1e-5, steps - steps // 10, warmup_target=peak, warmup_steps=steps // 10)
+
+
+TRIED = {
+    "all at once, the article's recipe": at_once,
+    "first the head, rate 0.0001": partial(head_first, rate=lambda steps: 1e-4),
+    "first the head, rate 0.0003": partial(head_first, rate=lambda steps: 3e-4),
+    "first the head, rate falling from 0.0003": partial(head_first, rate=partial(schedules.CosineDecay, 3e-4)),
+    "first the head, rate rising to 0.0003, then falling": partial(head_first, rate=partial(rising_to, 3e-4)),
+    "first the head, rate rising to 0.001, then falling": partial(head_first, rate=partial(rising_to, 1e-3)),
+}
+
+
+def measure_vgg16():
+    taken = {"notebook 4": head_first}
+    return train_all(taken, range(10), mixed=True) + train_all(taken, SEEDS) + train_all(TRIED, SEEDS, mixed=True)
+
+
+def five_views(images):
+    """The images as they are, and moved by a sixteenth of their side to each of the four sides."""
+    step = images.shape[1] // 16
+    return [shift(images, (0, *move, 0), order=0) for move in [(0, 0), (0, step), (0, -step), (step, 0), (-step, 0)]]
+
+
+def further(name, size=64, epochs=2, changes=(), prepare=None, weighted=False, averaged=False, views=None):
+    """Notebook 7's training: {name: {kind of validation images: scores}}, and the same of five views under their name.
+
+    changes: layers to be made; prepare: a change of all images; averaged: with the running mean of the weights.
+    """
+    networks.choose_precision()
+    keras.utils.set_random_seed(0)
+    parts = dict(tuple(all_images.list_all_images(size).groupby("split")))
+    rows, labels = parts["train"].sample(frac=1, random_state=0), parts["validation"]["class"].to_numpy()
+    images = np.concatenate([batch.numpy() for batch, _ in networks.stream_images(parts["validation"], size)])
+    kinds = {"as they are": images, "disturbed": disturbed(images, 100_000)}
+    streams = [networks.stream_images(rows, size), networks.stream_images(rows, size, shuffle=True)]
+    if prepare:
+        kinds = {kind: np.asarray(prepare(images)) for kind, images in kinds.items()}
+        streams = [stream.map(lambda images, classes: (prepare(images), classes)) for stream in streams]
+    classes = rows["class"].to_numpy()
+    model = networks.start_vgg16(streams[0], classes, [change() for change in changes], epochs, size)
+    model.optimizer.use_ema = averaged
+    callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaged else []
+    weights = {label: 0.5 / np.mean(classes == label) for label in (0, 1)} if weighted else None
+    fit(model, streams[1:], (kinds["as they are"], labels), epochs, callbacks, class_weight=weights)
+    result, looks = {}, {name: lambda images: [images]} | ({views.format(name): five_views} if views else {})
+    for way, look in looks.items():
+        answers = {kind: [model.predict(view, verbose=0) for view in look(kinds[kind])] for kind in kinds}
+        result[way] = {kind: helpers.score(labels, np.mean(several, axis=0)) for kind, several in answers.items()}
+        print(way, result[way], flush=True)
+    return result
+
+
+INGREDIENTS = {
+    "nothing": {"views": "mean of five views"},
+    "shifts and zooms": {"changes": SHIFTS_AND_ZOOMS},
+    "tilt and exposure": {"changes": TILT_AND_EXPOSURE},
+    "equalised": {"prepare": layers.Equalization(value_range=(0, 1))},
+    "class weights": {"weighted": True},
+    "mean of the weights": {"averaged": True},
+}
+CHANGES = SHIFTS_AND_ZOOMS + TILT_AND_EXPOSURE
+RECIPES = {
+    f"{epochs} epochs, {size} pixels": {"size": size, "epochs": epochs, "changes": CHANGES, "views": "{}, five views"}
+    for size, epochs in [(128, 4), (128, 7), (160, 4)]
+}
+
+
+def compare_further(settings):
+    return {way: scores for name, options in settings.items() for way, scores in further(name, **options).items()}
+
+
+def measure_phantoms():
+    training, validation = helpers.split_by_patient(helpers.get_metadata())
+    sides, each = {}, []
+    for side, source in [("real", sources.source_setting()), ("phantom", "phantoms")]:
+        os.environ["PNEUMONIA_DATA"] = source
+        sides[side] = (*helpers.get_train_data(), *helpers.get_test_data())
+    (drawn, labels), (real, truth) = sides["phantom"][:2], sides["real"][2:]
+    edge = np.pad(np.zeros((56, 56), bool), 4, constant_values=True)  # the pixels within 4 of the border
+
+    def logistic(images, pixels, examined, classes):
+        regression = linear_model.LogisticRegression(C=0.003, max_iter=3000)
+        model = pipeline.make_pipeline(preprocessing.StandardScaler(), regression)
+        model.fit(images[training][:, pixels, 0], labels[training])
+        return helpers.score(classes, model.predict_proba(examined[:, pixels, 0])[:, 1])
+
+    for seed in SEEDS:
+        keras.utils.set_random_seed(seed)
+        model, *rest = small_network(*((drawn[rows], labels[rows]) for rows in (training, validation)), seed)
+        fit(model, *rest)
+        each.append(helpers.score(truth, model.predict(real, verbose=0))["auc"])
+    linear = logistic(drawn, edge | True, real, truth)["auc"]
+    digest = hashlib.sha256(Path(phantoms.__file__).read_bytes()).hexdigest()
+    on_real = {"logistic_regression": linear, "cnn": float(np.median(each))}
+    result = {
+        "phantoms_sha256": digest,
+        "auc_on_real_test_after_training_on_phantoms": on_real,
+        "auc_of_each_cnn": each,
+    }
+    for side, name in [("real", "kermany"), ("phantom", "phantoms")]:
+        images, figures, models = sides[side][0], publish.figures(name), ("knn", "logistic_regression", "cnn")
+        for key, value in {
+            "val_accuracy": {model: figures[model]["validation"] for model in models},
+            "test_accuracy": {model: figures[model]["test"] for model in models},
+            "border_val_accuracy": logistic(images, edge, images[validation], labels[validation])["accuracy"],
+            "brightness_auc_train": helpers.score(labels, images.mean((1, 2, 3)))["auc"],
+        }.items():
+            result.setdefault(key, {})[side] = value
+    return result
+
+
+EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measures, function)
+    "seeds": ("kermany.json", 60, "notebooks that compare scores with a band; simulated images, too", measure_seeds),
+    "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
+    "transfer": ("transfer.json", 15, "changes of notebook 4's recipes", partial(compare, TRANSFER, mixed=True)),
+    "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
+    "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
+    "ingredients": ("ingredients.json", 15, "notebook 7's ingredients", partial(compare_further, INGREDIENTS)),
+    "recipes": ("recipes.json", 60, "notebook 7's recipe, longer or larger", partial(compare_further, RECIPES)),
+    "exam": ("further.json", 75, "notebook 7 with three seeds; stores that of the first", measure_exam),
+    "phantoms": ("phantom_realism.json", 5, "how like real images the simulated are; after seeds", measure_phantoms),
+}
 
 
 def main():
-    import helpers
-
-    numbers = sys.argv[1:] or TRAINING
-    source = helpers.results_name().removesuffix("_quick")
-    for images, quick in [(source, False), (f"{source}_quick", True)]:
-        if helpers.QUICK and not quick:
-            continue
-        os.environ["QUICK"] = "1" if quick else "0"
-        run_all(images, numbers)
-        scores, predictions = own_results(images, numbers)
-        if not quick:
-            store(images, scores, predictions)
-        bands = json.loads(BANDS.read_text(encoding="utf-8")) if BANDS.exists() else {}
-        bands[images] = bands.get(images, {}) | bands_of(scores)
-        BANDS.write_text(json.dumps(bands, indent=1) + "\n", encoding="utf-8")
+    name, *numbers = sys.argv[1:] or [""]
+    if name not in EXPERIMENTS:
+        for known, (file, minutes, words, _) in EXPERIMENTS.items():
+            print(f"{known:12} {minutes:3} min  results/{file:21} {words}")
+        sys.exit(f"There is no experiment {name}: name one of these." if name else None)
+    file, _, _, function = EXPERIMENTS[name]
+    try:
+        if name != "seeds" and helpers.results_name() != "kermany":
+            sys.exit("These are full runs on the real images: unset QUICK, and set PNEUMONIA_DATA to their folder.")
+        result = function(*numbers)
+        if result:
+            store(file, result)
+    except sources.DataError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """Execute the notebooks in order.
 
 python tools/run.py            into build/notebooks, and print the results; for readers
-python tools/run.py --refresh  the solutions, too; stores outputs, times and peaks of memory (GiB) in the project;
-                               for maintainers on Linux, on the real X-rays
+python tools/run.py --refresh  the solutions, too; stores outputs, times and memory (GiB); on Linux, on the real X-rays
 python tools/run.py --times    as without it, and stores the times of simulated images, which the first line announces
 """
 
 import argparse
 import json
-import os
 import re
 import shutil
 import sys
@@ -21,12 +19,13 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.opening import find_notebooks, set_opening
+import helpers
+from data.sources import DataError, describe_source, read_json, write_whole
+from tools.publish import find_notebooks, set_opening
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
 BUILD = PROJECT / "build" / "notebooks"
-OWN_RESULTS = PROJECT / "results" / "own"
 TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real images
 SIMULATED_TIMES = PROJECT / "results" / "times_simulated.json"
 MEMORY = PROJECT / "results" / "memory.json"
@@ -79,12 +78,9 @@ def execute(path, last_line=None):
     return notebook, seconds, printed
 
 
-def write_whole(notebook, path):
+def store(notebook, path):
     """Write a notebook so that a stop half-way leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, path)
+    write_whole(path, nbformat.writes(notebook) + "\n")
 
 
 def explain(error):
@@ -95,17 +91,16 @@ def explain(error):
     return f"{type(error).__name__}: {error}"
 
 
-def print_results(images, seed):
-    """The table of what the notebooks measured; images: name of the file of scores in results/own."""
+def print_results():
+    """The table of what the notebooks measured on this computer."""
     print(f"\n{'model':20} {'images':16} {'accuracy':>8} {'AUC':>6}")
-    reader, scores = OWN_RESULTS / "reader.json", OWN_RESULTS / f"{images}.json"
+    reader, scores = (helpers.OWN_RESULTS / f"{name}.json" for name in ("reader", helpers.results_name()))
     if reader.exists():
-        record = json.loads(reader.read_text(encoding="utf-8"))
+        record = read_json(reader)
         print(f"{'reader':20} {'ten test images':16} {record['right'] / len(record['answers']):8.3f}")
-    if scores.exists():
-        results = json.loads(scores.read_text(encoding="utf-8"))
-        for result in [result for result in results if result["seed"] == seed]:
-            print(f"{result['model']:20} {result['split']:16} {result['accuracy']:8.3f} {result['auc']:6.3f}")
+    for run in read_json(scores) if scores.exists() else []:
+        if run["seed"] == helpers.SEED:
+            print(f"{run['model']:20} {run['split']:16} {run['accuracy']:8.3f} {run['auc']:6.3f}")
 
 
 def main():
@@ -113,24 +108,21 @@ def main():
     parser.add_argument("--refresh", action="store_true", help="store the outputs in notebooks/ and results/times.json")
     parser.add_argument("--times", action="store_true", help="on simulated images: store results/times_simulated.json")
     options = parser.parse_args()
-    refresh = options.refresh
-
-    import helpers
-
     try:
-        source = helpers.sources.describe_source()
-        if refresh and helpers.are_simulated():
-            sys.exit("Stored outputs come from the real X-rays: make refresh PNEUMONIA_DATA=path/to/chest_xray")
-        if options.times and (helpers.QUICK or not helpers.are_simulated()):
-            sys.exit("--times is for full runs on simulated images: unset QUICK, and set PNEUMONIA_DATA to phantoms.")
-    except helpers.sources.DataError as error:
+        source, simulated = describe_source(), helpers.are_simulated()
+    except DataError as error:
         sys.exit(str(error))
+    if options.refresh and (helpers.QUICK or simulated):
+        sys.exit(
+            "Stored outputs come from full runs on the real X-rays: make refresh PNEUMONIA_DATA=path/to/chest_xray"
+        )
+    if options.times and (helpers.QUICK or not simulated):
+        sys.exit("--times is for full runs on simulated images: unset QUICK, and set PNEUMONIA_DATA to phantoms.")
 
-    paths = find_notebooks(NOTEBOOKS) if refresh else sorted(NOTEBOOKS.glob("*.ipynb"))
-    target = NOTEBOOKS if refresh else BUILD
-    times_path = SIMULATED_TIMES if helpers.are_simulated() else TIMES
-    times = json.loads(times_path.read_text(encoding="utf-8")) if times_path.exists() else {}
-    peaks = {}
+    paths = find_notebooks(NOTEBOOKS) if options.refresh else sorted(NOTEBOOKS.glob("*.ipynb"))
+    target = NOTEBOOKS if options.refresh else BUILD
+    times_path = SIMULATED_TIMES if simulated else TIMES
+    times, peaks = read_json(times_path) if times_path.exists() else {}, {}
     expected = sum(times.get(path.stem, 0) for path in paths)
     minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
     folder = target.relative_to(PROJECT)
@@ -138,19 +130,19 @@ def main():
     for number, path in enumerate(paths, start=1):
         print(f"{number}/{len(paths)}  {path.stem} ...", end=" ", flush=True)
         try:
-            notebook, seconds, peak = execute(path, PRINT_PEAK if refresh else None)
+            notebook, seconds, peak = execute(path, PRINT_PEAK if options.refresh else None)
         except (CellExecutionError, DeadKernelError, TimeoutError) as error:
             sys.exit(f"failed.\n{explain(error)}")
         print(f"{seconds:.0f} s", flush=True)
-        write_whole(notebook, target / path.relative_to(NOTEBOOKS))
+        store(notebook, target / path.relative_to(NOTEBOOKS))
         times[path.stem] = round(seconds, 1)
-        if refresh:
+        if options.refresh:
             peaks[path.stem] = round(int(peak) / 2**20, 2)
-    if refresh or options.times:
-        helpers.write_whole(times_path, json.dumps(times, indent=2) + "\n")
-    if refresh:
-        helpers.write_whole(MEMORY, json.dumps(peaks, indent=2) + "\n")
-    print_results(helpers.results_name(), helpers.SEED)
+    if options.refresh or options.times:
+        write_whole(times_path, json.dumps(times, indent=2) + "\n")
+    if options.refresh:
+        write_whole(MEMORY, json.dumps(peaks, indent=2) + "\n")
+    print_results()
     print(f"\nThe executed notebooks are in {folder}")
 
 

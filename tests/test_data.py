@@ -1,0 +1,850 @@
+"""Where images come from: every source, its downloads, folders, cache and damaged files; the table; all images."""
+
+import contextlib
+import errno
+import io
+import itertools
+import multiprocessing
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import types
+import zipfile
+from concurrent.futures import ProcessPoolExecutor
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import PROJECT, check_sentence, contents, send
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import helpers
+from data import select_images, sources
+from data.all_images import list_all_images
+
+# Python warns that a child of a process with threads may hang; these children only read and write files
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+TABLE = """\
+index,class,split,patient,filename
+0,0,train,IM-0001,train/NORMAL/IM-0001-0001.jpeg
+1,1,train,virus-1,train/PNEUMONIA/person1_virus_1.jpeg
+2,0,test,IM-0002,test/NORMAL/IM-0002-0001.jpeg
+3,1,test,bacteria-2,test/PNEUMONIA/person2_bacteria_2.jpeg
+4,0,field,IM-0003,train/NORMAL/IM-0003-0001.jpeg
+5,1,field,virus-3,train/PNEUMONIA/person3_virus_3.jpeg
+"""
+FILES = [line.split(",")[-1] for line in TABLE.splitlines()[1:]]
+GREYS = [20, 60, 100, 140, 180, 220]  # each image of the made table is all of one grey
+OWN_TABLE = PROJECT / "data" / "metadata.csv"
+REAL_FOLDER = PROJECT.parent / "shared" / "data" / "chest_xray"
+PUBLISHED = dict(sources.DOWNLOADS)
+
+
+@pytest.fixture(autouse=True)
+def made_table(monkeypatch, tmp_path, cache):
+    path = tmp_path / "metadata.csv"
+    path.write_text(TABLE)
+    monkeypatch.setattr(sources, "TABLE", path)
+    return path
+
+
+def picture(grey, size=(90, 70), mode="L", kind="JPEG"):
+    """The bytes of a picture of one grey."""
+    return bytes_of(lambda file: Image.new(mode, size, grey).save(file, kind))
+
+
+def bytes_of(save, *arrays, **named):
+    file = io.BytesIO()
+    save(file, *arrays, **named)
+    return file.getvalue()
+
+
+def write_images(folder, images):
+    for name, data in images.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+MADE_IMAGES = {name: picture(grey) for name, grey in zip(FILES, GREYS, strict=True)}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of images for the made table, chosen as source."""
+    monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path / "images"))
+    return write_images(tmp_path / "images", MADE_IMAGES)
+
+
+def assert_made_images(images):
+    assert images.shape == (len(GREYS), 64, 64) and images.dtype == np.uint8
+    assert np.abs(images - np.reshape(GREYS, (-1, 1, 1)).astype(float)).max() <= 2  # JPEG is not exact
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inside, ending", [("", ".jpeg"), ("/chest_xray", ".png"), ("/chest_xray/chest_xray", ".JPG")])
+@pytest.mark.parametrize("chosen", ["{}/Röntgen bilder 胸部 'x'", "Röntgen bilder 胸部 'x'"])  # starts at the project
+def test_folder_is_read(tmp_path, monkeypatch, inside, ending, chosen):
+    pngs = [picture(grey, kind="PNG") for grey in GREYS]
+    place = Path(f"{tmp_path}/Röntgen bilder 胸部 'x'{inside}")
+    write_images(place, {name.replace(".jpeg", ending): png for name, png in zip(FILES, pngs, strict=True)})
+    monkeypatch.setattr(sources, "PROJECT", tmp_path)
+    monkeypatch.setenv("PNEUMONIA_DATA", chosen.format(tmp_path))
+    assert_made_images(sources.load_images())
+    assert sources.choose_source() == "folder" and "real chest X-rays" in sources.describe_source()
+
+
+def offer_kermany(server, monkeypatch, images=MADE_IMAGES, above="chest_xray/"):
+    """A ZIP file like Mendeley's, with the twins that macOS left in it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in images.items():
+            archive.writestr(above + name, data)
+            archive.writestr(f"__MACOSX/{above}{name}", b"\0\5\26\7Mac")
+            archive.writestr(f"{above}{Path(name).parent.as_posix()}/._{Path(name).name}", b"\0\5\26\7Mac")
+    server.offer("kermany.zip", file.getvalue())
+    monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
+
+
+@pytest.mark.parametrize("above", ["", "chest_xray/", "chest_xray/chest_xray/"])
+def test_kermany_reads_the_zip_file_and_keeps_its_images_only(server, monkeypatch, cache, above):
+    offer_kermany(server, monkeypatch, above=above)
+    assert_made_images(sources.load_images())
+    assert contents(cache / "chest_xray") == MADE_IMAGES and not list(cache.rglob("*.zip"))
+    next(cache.glob("*.npy")).unlink()
+    assert_made_images(sources.load_images())
+    assert server.asked == ["kermany.zip"]
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_kermany_asks_kagglehub_first_where_it_is_installed(folder, server, monkeypatch, capsys, works):
+    def dataset_download(name):
+        assert name == "paultimothymooney/chest-xray-pneumonia"
+        if works:
+            return str(folder)
+        raise ConnectionError("no answer\nand much more")
+
+    module = types.ModuleType("kagglehub")
+    module.__spec__, module.dataset_download = ModuleSpec("kagglehub", None), dataset_download
+    monkeypatch.setitem(sys.modules, "kagglehub", module)
+    offer_kermany(server, monkeypatch)
+    assert_made_images(sources.load_images())
+    assert capsys.readouterr().out == ("" if works else "Kaggle did not answer (no answer); trying Mendeley Data.\n")
+    assert server.asked == ([] if works else ["kermany.zip"])
+
+
+def offer_medmnist(server, monkeypatch, size=64, train=(1250, 1300), val=(3, 4), test=(210, 220)):
+    """A file in the layout of PneumoniaMNIST; every image says in its first pixels where it comes from."""
+    arrays = {}
+    for number, (split, counts) in enumerate({"train": train, "test": test, "val": val}.items()):
+        labels = np.repeat([0, 1], counts)
+        np.random.default_rng(5).shuffle(labels)
+        images = np.zeros((len(labels), size, size), np.uint8)
+        images[:, 0, 0], images[:, 0, 1] = number, labels
+        images[:, 0, 2], images[:, 0, 3] = np.divmod(np.arange(len(labels)), 256)
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels[:, np.newaxis].astype(np.uint8)}
+    server.offer(f"pneumoniamnist_{size}.npz", bytes_of(np.savez_compressed, **arrays))
+    monkeypatch.setenv("PNEUMONIA_DATA", "medmnist")
+
+
+def test_medmnist_gives_the_counts_of_the_own_table(server, monkeypatch):
+    offer_medmnist(server, monkeypatch)
+    table, images, own = sources.load_table(), sources.load_images(), pd.read_csv(OWN_TABLE)
+    assert list(table.columns) == list(own.columns) and list(table["index"]) == list(range(2800))
+    assert table.groupby(["split", "class"]).size().equals(own.groupby(["split", "class"]).size())
+    assert images.shape == (2800, 64, 64) and images.dtype == np.uint8 and len(server.asked) == 1
+    # each row has its own image, with the class of the table, from the right split
+    assert len(np.unique(images[:, 0, :4], axis=0)) == 2800 == table["patient"].nunique()
+    assert (images[:, 0, 1] == table["class"]).all()
+    assert (images[:, 0, 0] == (table["split"] == "test")).all()
+    assert sources.load_table().equals(table)
+    assert re.search("PneumoniaMNIST.*each image counts as its own", sources.describe_source())
+
+
+INSPIRIT_TABLE = b"class,split,index\n1,train,2\n0,test,0\n0,field,1\n"
+INSPIRIT = np.zeros((3, 64, 64, 3), np.uint8) + np.array([10, 130, 255], np.uint8).reshape(3, 1, 1, 1)
+
+
+def offer_inspirit(server, monkeypatch, array=INSPIRIT, table=INSPIRIT_TABLE):
+    server.offer("inspirit_metadata.csv", table)
+    server.offer("inspirit_image_data.npy", array if isinstance(array, bytes) else bytes_of(np.save, array))
+    monkeypatch.setenv("PNEUMONIA_DATA", "inspirit")
+
+
+@pytest.mark.parametrize("array", [INSPIRIT, INSPIRIT / 255, INSPIRIT.reshape(3, -1).astype(float)])
+def test_inspirit_reads_table_and_array(server, refused, monkeypatch, array):
+    offer_inspirit(server, monkeypatch, array)
+    table, images = sources.load_table(), sources.load_images()
+    assert table[["index", "class", "split"]].to_numpy().tolist() == [[0, 0, "test"], [1, 0, "field"], [2, 1, "train"]]
+    assert table["patient"].is_unique
+    assert images.dtype == np.uint8 and np.array_equal(images, INSPIRIT[..., 0])
+    assert re.search("Inspirit.*each image counts as its own", sources.describe_source())
+    with refused("only the images of notebooks 1 to 6", "set PNEUMONIA_DATA"):
+        list_all_images()
+
+
+@pytest.mark.parametrize("name", ["README.md", "data/README.md"])
+def test_readme_and_data_card_name_every_source(name):
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    names = [f"`{setting}`" for setting in sources.SETTINGS]
+    assert [row for row in [*names, "| a folder |"] if row not in text] == []
+
+
+@pytest.mark.parametrize("setting", [None, "", "auto"])
+def test_auto_is_phantoms_and_asks_no_network_where_nothing_is_prepared(setting, drawn, monkeypatch):
+    monkeypatch.delenv("PNEUMONIA_DATA")
+    if setting is not None:
+        monkeypatch.setenv("PNEUMONIA_DATA", setting)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("the network was asked"))
+    assert len(sources.load_table()) == len(sources.load_images()) == 6 and len(drawn) == 1
+    assert re.match('simulated images .*not patients; .* set PNEUMONIA_DATA to "kermany"', sources.describe_source())
+
+
+def test_auto_and_kermany_take_the_images_prepared_before_for_this_table(folder, drawn, monkeypatch, made_table):
+    sources.load_images()
+    for setting in ("kermany", "auto"):
+        monkeypatch.setenv("PNEUMONIA_DATA", setting)
+        assert sources.choose_source() == "kermany"
+        assert_made_images(sources.load_images())
+    made_table.write_text(TABLE.replace("person3", "person4"))
+    assert sources.choose_source() == "phantoms"
+
+
+@pytest.mark.parametrize("place", ["google.colab", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"])
+@pytest.mark.parametrize("works", [True, False])
+def test_auto_is_kermany_in_a_hosted_notebook(server, drawn, monkeypatch, capsys, tmp_path, place, works):
+    monkeypatch.setitem(sys.modules, place, types.ModuleType(place))
+    monkeypatch.setenv(place, "anything")
+    offer_kermany(server, monkeypatch)
+    monkeypatch.setenv("PNEUMONIA_DATA", "auto")
+    if works:
+        assert sources.choose_source() == "kermany"
+        return assert_made_images(sources.load_images())
+    server.act("kermany.zip", half)
+    assert len(sources.load_images()) == 6 and len(drawn) == 1
+    failure, going_on = capsys.readouterr().out.splitlines()
+    check_sentence(failure, tmp_path, "kermany.zip could not be downloaded")
+    assert going_on.startswith("Going on with simulated images. Set PNEUMONIA_DATA to kermany")
+    assert sources.choose_source() == "phantoms"  # figures must name the phantoms from here on
+
+
+KINDS = [
+    ("L", "JPEG", 200, 200),
+    ("RGB", "JPEG", (255, 0, 0), 76),
+    ("CMYK", "JPEG", (0, 0, 0, 55), 200),
+    ("1", "PNG", 1, 255),
+    ("I;16", "PNG", 65535, 255),
+    ("I;16", "PNG", 300, 1),
+    ("RGBA", "PNG", (200, 200, 200, 128), 100),
+    ("P", "PNG", 7, 7),
+]
+
+
+@pytest.mark.parametrize(("mode", "kind", "value", "grey"), KINDS)
+@pytest.mark.parametrize("size", [(1, 1), (400, 20), (1900, 1400)])
+def test_every_kind_and_size_of_picture_gives_a_square_of_its_grey(tmp_path, mode, kind, value, grey, size):
+    made = Image.new(mode, size, value)
+    if mode == "P":
+        made.putpalette([level for level in range(256) for _ in "RGB"])
+    made.save(tmp_path / "image", kind)
+    image = sources.read_image(tmp_path / "image", size=48)
+    assert image.shape == (48, 48) and image.dtype == np.uint8
+    assert np.abs(image - float(grey)).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize(("orientation", "dark"), [(1, np.s_[:, :30]), (6, np.s_[:30]), (8, np.s_[34:])])
+def test_an_image_keeps_its_sides_and_one_stored_turned_is_turned_back(tmp_path, kind, orientation, dark):
+    left_dark = Image.new("L", (200, 200), 255)
+    left_dark.paste(0, (0, 0, 100, 200))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    left_dark.save(tmp_path / "image", kind, exif=exif)
+    image = sources.read_image(tmp_path / "image")
+    assert image[dark].max() < 10 and image.mean() > 100
+
+
+BAD = [
+    picture(60, (300, 300))[:900],
+    picture(60, (300, 300), kind="PNG")[:-40],
+    picture(60, kind="GIF"),
+    picture(1, (10_000, 6_000), "1", "PNG"),  # a small file that unpacks to 60 MB
+    b"This is no picture at all.\n",
+    b"",
+]
+
+
+@pytest.mark.parametrize("bad", [Path.mkdir, lambda path: path.symlink_to("nowhere.jpeg"), lambda path: None, *BAD])
+def test_a_missing_or_bad_image_is_named(folder, refused, bad):
+    sources.load_images()  # an earlier cache stays as it was
+    (folder / FILES[3]).unlink()
+    bad(folder / FILES[3]) if callable(bad) else (folder / FILES[3]).write_bytes(bad)
+    reason = "not in the folder: copy the whole data set" if callable(bad) else "is not a sound JPEG or PNG"
+    with refused(FILES[3], reason):
+        sources.load_images()
+
+
+# --- folders and tables -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("setting", ["kermnay", "no/such/folder", "README.md", "folder", "a" * 300])
+def test_an_unknown_setting_is_named(refused, monkeypatch, setting):
+    monkeypatch.setenv("PNEUMONIA_DATA", setting)
+    for load in (sources.load_images, sources.load_table, sources.describe_source, list_all_images):
+        with refused(f'PNEUMONIA_DATA is "{setting}"', "auto, phantoms, kermany, medmnist, inspirit", "folder"):
+            load()
+
+
+def test_a_folder_of_another_layout_is_named(folder, refused):
+    (folder / "test" / "NORMAL").rename(folder / "elsewhere")
+    for load in (sources.load_images, list_all_images):
+        with refused("images does not hold the folders", "test/NORMAL"):
+            load()
+
+
+def test_what_lies_beside_the_images_does_no_harm(folder):
+    for name in FILES:
+        write_images(folder, {f"chest_xray/{name}": picture(1), f"__MACOSX/{name}": picture(1)})
+        (folder / name).with_name("._" + Path(name).name).write_bytes(b"\0\5\26\7Mac")
+    for name in ("notes.txt", "IM-9.jpeg"):
+        (folder / "test" / "NORMAL" / name).symlink_to("gone")
+    assert_made_images(sources.load_images())
+    assert [path.name for path in sources.list_image_files(folder / "test/NORMAL")] == ["IM-0002-0001.jpeg"]
+    assert sources.list_image_files(folder / "no such folder") == []
+
+
+def deny(monkeypatch, method, name):
+    """The system refuses a method of paths of this name, as where a user has no right."""
+    real = getattr(Path, method)
+
+    def refuse(path, *rest, **named):
+        if name in path.name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, *rest, **named)
+
+    monkeypatch.setattr(Path, method, refuse)
+
+
+@pytest.mark.parametrize("method, name", [("open", "IM-0002-0001.jpeg"), ("iterdir", "NORMAL"), ("is_dir", "NORMAL")])
+def test_what_may_not_be_read_is_named(folder, refused, monkeypatch, method, name):
+    deny(monkeypatch, method, name)
+    with refused(f"{name} is not a sound JPEG" if method == "open" else "images cannot be read", "Permission denied"):
+        sources.load_images()
+
+
+BAD_TABLES = {
+    "missing column": (TABLE.replace("patient", "person", 1), "has no column patient"),
+    "word as index": (TABLE.replace("\n5,1", "\nfive,1"), "index must count"),
+    "class 2": (TABLE.replace("\n1,1", "\n1,2"), "class must be 0 or 1"),
+    "unknown split": (TABLE.replace("field", "exam"), "split must be one of field, test, train"),
+    "no patient": (TABLE.replace("IM-0002,", ","), "patient and filename must not be empty"),
+    "empty file": ("", "cannot be read as a table"),
+    "Latin-1": (TABLE.replace("IM-0002,", "Zoë,"), "cannot be read as a table"),
+}
+
+
+@pytest.mark.parametrize("bad", [*BAD_TABLES, "missing"])
+@pytest.mark.parametrize("setting", ["auto", "folder"])
+def test_a_bad_table_is_refused(made_table, refused, folder, monkeypatch, bad, setting):
+    if setting == "auto":
+        monkeypatch.setenv("PNEUMONIA_DATA", setting)
+    content, reason = BAD_TABLES.get(bad, ("", "No such file or directory"))
+    made_table.write_text(content, encoding="latin-1")
+    if bad == "missing":
+        made_table.unlink()
+    for load in (sources.load_images, sources.load_table):
+        with refused("metadata.csv", reason):
+            load()
+
+
+def test_a_table_saved_by_another_program_is_accepted(made_table):
+    another_column = "\n".join(f"{row},{number}" for number, row in enumerate(TABLE.splitlines()))
+    with_points = re.sub(r"^(\d),(\d),", r"\1.0,\2.0,", TABLE, flags=re.MULTILINE)
+    for text in ("\ufeff" + TABLE, TABLE.replace("\n", "\r\n"), TABLE.rstrip("\n"), another_column, with_points):
+        made_table.write_bytes(text.encode())
+        assert sources.load_table().to_csv(index=False, lineterminator="\n") == TABLE
+
+
+CELLS = st.sampled_from(["", " ", "1.0", "-1", "2", "1e400", "nan", "True", '"', "a,b"]) | st.text(max_size=9)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), CELLS), max_size=3))
+def test_a_made_up_table_is_right_or_refused(count, changes):
+    lines = [line.split(",") for line in TABLE.splitlines()[:count]]
+    for row, column, cell in changes:
+        lines[row % count][column] = cell
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "made.csv"
+        path.write_bytes("\n".join(map(",".join, lines)).encode(errors="replace"))
+        try:
+            table = sources.read_table(path)
+        except sources.DataError as error:
+            assert str(error).startswith("made.csv") and "\n" not in str(error)
+            return
+    assert list(table.columns) == sources.COLUMNS and table["index"].tolist() == list(range(len(table)))
+    assert table["index"].dtype == table["class"].dtype == int and set(table["class"]) <= {0, 1}
+    assert all(isinstance(value, str) and value for value in [*table["patient"], *table["filename"]])
+
+
+# --- downloads --------------------------------------------------------------------------------------------------------
+
+
+def half(request):
+    send(request, 200, b"x" * 50_000, length=100_000)
+
+
+FAULTS = [
+    (None, "no connection to the server"),
+    (half, "broke off half-way"),
+    (lambda request: request.server.over.wait(5), "silent for 0.3 s"),
+    (lambda request: [half(request), request.server.over.wait(5)], "silent for 0.3 s"),
+    (lambda request: request.send_error(404), "the server answered 404"),
+    (lambda request: send(request, 200, b"another file"), "the checksum is wrong"),
+]
+
+
+@pytest.mark.parametrize(("answer", "reason"), FAULTS)
+@pytest.mark.parametrize("name", ["kermany.zip", "pneumoniamnist_64.npz", "inspirit_metadata.csv"])
+def test_a_failed_download_is_named_and_never_becomes_phantoms(server, refused, monkeypatch, answer, reason, name):
+    monkeypatch.setattr(sources, "TIMEOUT", 0.3)
+    monkeypatch.setenv("PNEUMONIA_DATA", name.split(".")[0].split("_")[0].replace("pneumoniamnist", "medmnist"))
+    if answer:
+        server.act(name, answer)
+    if name.startswith("inspirit") and "checksum" in reason:
+        reason = "not the file expected"  # nobody published one
+    with refused(name, reason):
+        sources.load_table()  # as helpers.py does, before the images
+        sources.load_images()
+    assert server.asked == ([name] if answer else [])
+
+
+def test_a_download_cut_off_or_damaged_later_is_fetched_again(server, refused, monkeypatch, cache):
+    offer_medmnist(server, monkeypatch)
+    whole = server.answers["/pneumoniamnist_64.npz"]
+    server.act("pneumoniamnist_64.npz", half)
+    with refused("broke off half-way", "try again later"):
+        sources.load_table()
+    server.act("pneumoniamnist_64.npz", whole)
+    sources.load_table()
+    (cache / "downloads" / "pneumoniamnist_64.npz").write_bytes(b"damaged")
+    assert len(sources.load_images()) == 2800 and len(server.asked) == 3
+
+
+@contextlib.contextmanager
+def no_file_above(size):
+    """No file may grow above this many bytes: the system refuses the rest, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_download_without_room_is_named(server, refused, monkeypatch):
+    offer_medmnist(server, monkeypatch)
+    with no_file_above(1000), refused("pneumoniamnist_64.npz could not be downloaded (File too large)"):
+        sources.load_images()
+
+
+def test_every_download_is_over_https_and_has_a_sum():
+    assert all(address.startswith("https://") for address, _ in PUBLISHED.values())
+    without = {name for name, (_, checksum) in PUBLISHED.items() if checksum is None}
+    assert without == {"inspirit_metadata.csv", "inspirit_image_data.npy"}  # theirs is pinned on first use
+
+
+@pytest.mark.parametrize("name", ["inspirit_metadata.csv", "inspirit_image_data.npy"])
+def test_a_download_without_a_published_sum_is_pinned_on_first_use(server, refused, monkeypatch, cache, name):
+    offer_inspirit(server, monkeypatch)
+    assert len(sources.load_table()) == len(sources.load_images()) == 3
+    assert len(contents(cache)) == 4 and len(server.asked) == 2
+    (cache / "downloads" / name).unlink()
+    offer_inspirit(server, monkeypatch, INSPIRIT // 2, INSPIRIT_TABLE.replace(b"1,train", b"0,train"))
+    with refused(name, "the checksum is wrong", "came before"):
+        sources.load_images()
+    offer_inspirit(server, monkeypatch)
+    assert len(sources.load_table()) == len(sources.load_images()) == 3
+
+
+class Harm:
+    """An object that does harm when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("what was loaded was run",)
+
+
+HARM = np.array([Harm()], dtype=object)
+BAD_ARRAYS = {
+    "pickled objects": HARM,
+    "other count": INSPIRIT[:2],
+    "no images": INSPIRIT[:0],
+    "not finite": INSPIRIT * np.nan,
+    "negative": INSPIRIT - 11.0,
+    "above 255": INSPIRIT * 2.0,
+    "cut short": bytes_of(np.save, INSPIRIT)[:5000],
+    "huge by its header": bytes_of(np.save, INSPIRIT).replace(b"(3, 64, 64, 3), }", b"(999999999999,), }"),
+    "a page": b"<html>Log in to the school's network</html>",
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ARRAYS)
+def test_a_bad_inspirit_array_is_refused_and_not_pinned(server, refused, monkeypatch, cache, bad):
+    offer_inspirit(server, monkeypatch, BAD_ARRAYS[bad])
+    sources.load_table()
+    with refused("inspirit_image_data.npy is not the file expected", "run again"):
+        sources.load_images()
+    assert not list(cache.rglob("*.npy*"))
+
+
+def test_a_bad_inspirit_table_is_refused_and_fetched_again(server, refused, monkeypatch):
+    for bad in (b"<html>\nLog in\n</html>\n", b"", b"class,index\n0,0\n", b"class,split,index\n"):
+        offer_inspirit(server, monkeypatch, table=bad)
+        with refused("inspirit_metadata.csv is not the file expected", "run again"):
+            sources.load_table()
+    offer_inspirit(server, monkeypatch)
+    assert len(sources.load_table()) == 3
+
+
+# --- the cache, and writing -------------------------------------------------------------------------------------------
+
+
+def kept(cache):
+    return sorted(name.partition("-")[0] for name in contents(cache))
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The list of images read from picture files."""
+    names, real = [], sources.read_image
+    monkeypatch.setattr(sources, "read_image", lambda path, size: names.append(path.name) or real(path, size))
+    return names
+
+
+def test_images_are_prepared_once_for_each_source(folder, read, drawn, cache, monkeypatch, capsys, tmp_path):
+    for setting in (str(folder), "phantoms"):
+        monkeypatch.setenv("PNEUMONIA_DATA", setting)
+        first = sources.load_images()
+        assert np.array_equal(sources.load_images(), first)
+    assert len(read) == 6 and len(drawn) == 1 and kept(cache) == ["kermany", "phantoms"]
+    assert capsys.readouterr() == ("", "")
+    assert drawn[0].to_csv(index=False, lineterminator="\n") == TABLE
+    assert sources.describe_source() == "simulated images (phantoms), not patients"
+    (tmp_path / "phantoms.py").write_text("# another way of drawing")
+    monkeypatch.setattr(sources.phantoms, "__file__", str(tmp_path / "phantoms.py"))
+    sources.load_images()
+    assert len(drawn) == 2
+
+
+def replace_keeping_its_time(folder):
+    path, stat = folder / FILES[0], (folder / FILES[0]).stat()
+    path.write_bytes(picture(77))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+CHANGES = {
+    "an image": replace_keeping_its_time,
+    "its time": lambda folder: (folder / FILES[0]).touch(),
+    "the table": lambda folder: sources.TABLE.write_text(TABLE.replace("IM-0003,", "IM-0004,")),
+    "the code": lambda folder: setattr(sources, "PREPARATION", sources.PREPARATION + 1),
+    "the cache cut": lambda folder: os.truncate(next(sources.CACHE.glob("*.npy")), 1000),
+    "the cache pickled": lambda folder: next(sources.CACHE.glob("*.npy")).write_bytes(HARM.dumps()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_after_a_change_images_are_prepared_anew(folder, read, cache, monkeypatch, change):
+    monkeypatch.setattr(sources, "PREPARATION", 1)
+    sources.load_images()
+    CHANGES[change](folder)
+    assert np.array_equal(sources.load_images(), sources.read_images(folder, FILES))
+    assert len(read) == 18 and kept(cache) == ["kermany"]  # the older file is gone
+
+
+@pytest.mark.parametrize("fault", ["File too large", "Permission denied"])
+def test_images_that_cannot_be_kept_are_used_and_the_cache_stays(folder, cache, monkeypatch, capsys, tmp_path, fault):
+    sources.load_images()
+    before = contents(cache)
+    (folder / FILES[0]).touch()
+    if fault == "Permission denied":
+        deny(monkeypatch, "write_bytes", ".npy")
+    with no_file_above(5000 if fault == "File too large" else 10**9):
+        assert_made_images(sources.load_images())
+    assert contents(cache) == before
+    check_sentence(capsys.readouterr().out.rstrip("\n"), tmp_path, "data/cache", fault)
+
+
+def load_made_images(_):
+    return assert_made_images(sources.load_images())
+
+
+@pytest.mark.parametrize("source", ["folder", "kermany"])
+def test_processes_that_prepare_the_same_images_do_not_disturb_each_other(folder, server, cache, monkeypatch, source):
+    if source == "kermany":
+        offer_kermany(server, monkeypatch)
+    with ProcessPoolExecutor(4, multiprocessing.get_context("fork")) as pool:
+        list(pool.map(load_made_images, range(4)))
+    assert [name for name in contents(cache) if not name.startswith("chest_xray")] == [next(cache.glob("*.npy")).name]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new folder" / "notes.txt"
+    sources.write_whole(path, "Röntgen\n")
+    assert path.read_bytes() == "Röntgen\n".encode()
+    sources.write_whole(path, b"\0\xff")
+    with no_file_above(100), pytest.raises(sources.DataError) as caught:
+        sources.write_whole(path, "x" * 1000)
+    check_sentence(str(caught.value), tmp_path, "notes.txt could not be written (File too large)", "make room")
+    with pytest.raises(sources.DataError, match="could not be written"):
+        sources.write_whole(path / "below a file.txt", "")
+    monkeypatch.setattr(os, "replace", lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        sources.write_whole(path, "interrupted")
+    assert contents(path.parent) == {"notes.txt": b"\0\xff"}
+
+
+def test_a_kill_leaves_whole_files_and_the_remains_go_after_an_hour(cache):
+    path = cache / "numbers.txt"
+    sources.write_whole(path, "a" * 5_000_000)
+    for number in range(15):
+        child = os.fork()
+        if child == 0:
+            while True:
+                sources.write_whole(path, random.choice("ab") * 5_000_000)
+        time.sleep(random.Random(number).uniform(0.02, 0.08))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert path.read_text() in ("a" * 5_000_000, "b" * 5_000_000)
+    remains = [*cache.glob("*.part"), write_images(cache / "tmp1", {"half.png": b""})]
+    assert len(remains) > 1  # some kills fell into the middle of writing
+    sources.clear_remains(cache)
+    assert all(file.exists() for file in remains)  # they may be of a process that still writes
+    for file in remains:
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+    sources.clear_remains(cache)
+    assert [*cache.iterdir()] == [path]
+
+
+def test_jupyter_shows_only_the_sentence_of_a_data_error():
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    with capture_output() as shown:
+        InteractiveShell().run_cell("from data import sources\nraise sources.DataError('The image is gone.')")
+    assert shown.stdout + shown.stderr == "DataError: The image is gone.\n"
+
+
+# --- the table and its patients ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_table(monkeypatch):
+    monkeypatch.setattr(sources, "TABLE", OWN_TABLE)
+    return sources.load_table()
+
+
+def test_the_table_keeps_its_contract(own_table):
+    assert own_table.equals(pd.read_csv(OWN_TABLE)) and len(own_table) == 2800
+    for split, count in {"train": 1000, "test": 200, "field": 200}.items():
+        rows = own_table[own_table["split"] == split]
+        assert rows["class"].value_counts().to_dict() == {0: count, 1: count}
+    assert own_table["filename"].is_unique
+    assert list(own_table["patient"]) == list(own_table["filename"].map(select_images.patient_of))
+    folders = own_table["split"].replace({"field": "train"}) + own_table["class"].map({0: "/NORMAL", 1: "/PNEUMONIA"})
+    assert (own_table["filename"].str.rpartition("/")[0] == folders).all()
+    assert (own_table.groupby("patient").size() > 1).sum() > 100
+
+
+def test_no_patient_stands_in_two_splits_and_notebook_1_would_notice(own_table):
+    notebook = nbformat.read(PROJECT / "notebooks" / "01_metadata.ipynb", as_version=4)
+    (check,) = [cell.source for cell in notebook.cells if "assert splits_per_patient" in cell.source]
+    exec(check, {"metadata": own_table})  # noqa: S102 (the notebook's own cell)
+    spoiled = own_table.copy()
+    spoiled.loc[(spoiled["class"] == 1) & (spoiled["split"] == "test"), "patient"] = spoiled.loc[
+        2, "patient"
+    ]  # an ill child of train
+    with pytest.raises(AssertionError):
+        exec(check, {"metadata": spoiled})  # noqa: S102
+
+
+def test_the_data_card_counts_the_patients_of_the_table(own_table):
+    card = (PROJECT / "data/README.md").read_text(encoding="utf-8")
+    for split, rows in own_table.groupby("split"):
+        row = rf"^\| {split} \| `\w+` folder \| {len(rows):,} \| {rows['patient'].nunique():,} \|"
+        assert re.search(row, card, flags=re.MULTILINE)
+
+
+def test_a_patient_is_series_and_number_whatever_the_folder():
+    for split in ("train", "test"):
+        for name in ("IM-0115", "NORMAL2-IM-0115"):
+            assert select_images.patient_of(f"{split}/NORMAL/{name}-0001-0002.jpeg") == name
+        for series in ("bacteria", "virus"):
+            assert select_images.patient_of(f"{split}/PNEUMONIA/person14_{series}_51.jpeg") == f"{series}-14"
+
+
+SOME = {
+    "sorted by patient": lambda table: table.sort_values("patient"),
+    "shuffled and numbered anew": lambda table: table.sample(frac=1, random_state=3).reset_index(drop=True),
+    "without the other splits": lambda table: table[table["split"] == "train"][::-1],
+    "a third": lambda table: table.sample(frac=0.3, random_state=1).reset_index(drop=True),
+    "ill ones": lambda table: table[table["class"] == 1],
+}
+
+
+@pytest.mark.parametrize("some", SOME)
+def test_a_table_in_any_order_or_filtered_is_divided_into_positions_of_its_own_images(own_table, refused, some):
+    rows = SOME[some](own_table)
+    train = own_table[own_table["split"] == "train"].reset_index(drop=True)  # in the order of get_train_data()
+    training, validation = (train.loc[part] for part in helpers.split_by_patient(rows))
+    assert sorted([*training["index"], *validation["index"]]) == sorted(rows.loc[rows["split"] == "train", "index"])
+    assert not set(training["patient"]) & set(validation["patient"])
+    assert len(validation) == pytest.approx(len(training) / 4, rel=0.2)
+    assert abs(training["class"].mean() - validation["class"].mean()) < 0.05
+    if len(training) + len(validation) == 2000:
+        assert list(validation.index) == list(helpers.split_by_patient(own_table)[1])
+    with refused("4 patients cannot be divided into 5 parts"):
+        helpers.split_by_patient(train.drop_duplicates("patient").head(4))
+
+
+SPLITS = {"train": ("train", 6), "test": ("test", 3), "field": ("train", 3)}
+
+
+@pytest.fixture
+def stamps(tmp_path, monkeypatch):
+    """Images of the size of a stamp: 8 patients in each class of train, 4 in test, two images of each."""
+    monkeypatch.setattr(select_images, "SPLITS", SPLITS)
+    rng, images = np.random.default_rng(0), {}
+    for split, patients in (("train", range(8)), ("test", range(8, 12))):
+        for patient, image in itertools.product(patients, (1, 2)):
+            for name in (f"NORMAL/IM-{patient:04}-", f"PNEUMONIA/person{patient}_virus_"):
+                grey = Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8))
+                images[f"{split}/{name}{image}.jpeg"] = bytes_of(grey.save, format="JPEG")
+    return write_images(tmp_path / "chest_xray", images)
+
+
+def draw(monkeypatch, folder, output, seed=0):
+    """The table that the program writes."""
+    monkeypatch.setattr(select_images, "SEED", seed)
+    monkeypatch.setattr(sys, "argv", ["select_images", str(folder), "--output", str(output)])
+    select_images.main()
+    return pd.read_csv(output)
+
+
+def test_draws_are_seeded_and_keep_the_rules(stamps, tmp_path, monkeypatch):
+    bytes_drawn = []
+    for seed in (0, 0, 1, 2, 3):
+        rows = draw(monkeypatch, stamps, tmp_path / "a.csv", seed)
+        bytes_drawn.append((tmp_path / "a.csv").read_bytes())
+        for split, (origin, count) in SPLITS.items():
+            for number, label in enumerate(["NORMAL", "PNEUMONIA"]):
+                images = rows.loc[(rows["split"] == split) & (rows["class"] == number), "filename"]
+                assert len(images) == count and images.str.startswith(f"{origin}/{label}/").all()
+        assert (rows.groupby("patient")["split"].nunique() == 1).all()
+        assert rows["patient"].nunique() < len(rows) == rows["filename"].nunique()
+        assert list(rows["index"]) == list(range(len(rows)))
+    assert bytes_drawn[0] == bytes_drawn[1] and len(set(bytes_drawn)) == 4 and b"\r" not in bytes_drawn[0]
+
+
+def test_repeats_are_left_out(stamps, tmp_path, monkeypatch, capsys):
+    first = draw(monkeypatch, stamps, tmp_path / "a.csv")
+    for image in list((stamps / "train" / "NORMAL").iterdir()):
+        image.with_name("NORMAL2-" + image.name).write_bytes(image.read_bytes())
+    assert draw(monkeypatch, stamps, tmp_path / "b.csv").equals(first)
+    assert capsys.readouterr().out.endswith("64 images, 16 repeats left out, 24 rows written\n")
+
+
+BAD_FOLDERS = [
+    (lambda place: place.rename(place.with_name("x")), "chest_xray does not hold the folders"),
+    (lambda place: [file.unlink() for file in place.iterdir()], "only 0 of 3 images"),
+    (lambda place: (place / "scan.jpeg").write_bytes(picture(9)), "NORMAL/scan.jpeg: no patient number in this name"),
+    (lambda place: (place / "IM-0009-1.jpeg").write_text("no picture"), "NORMAL/IM-0009-1.jpeg is not a sound JPEG"),
+]
+
+
+@pytest.mark.parametrize(("harm", "reason"), BAD_FOLDERS)
+def test_a_bad_folder_is_refused_and_the_old_table_stays(stamps, tmp_path, monkeypatch, harm, reason):
+    harm(stamps / "test" / "NORMAL")
+    output = write_images(tmp_path / "out", {"metadata.csv": b"the old table"}) / "metadata.csv"
+    with pytest.raises(SystemExit) as stop:
+        draw(monkeypatch, stamps, output)
+    check_sentence(str(stop.value), tmp_path, reason)
+    assert contents(output.parent) == {"metadata.csv": b"the old table"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_FOLDER.is_dir(), reason="the real images do not lie beside the project")
+def test_the_real_folder_gives_the_table_of_the_project(tmp_path, monkeypatch):
+    draw(monkeypatch, REAL_FOLDER, tmp_path / "metadata.csv")
+    assert (tmp_path / "metadata.csv").read_bytes() == OWN_TABLE.read_bytes()
+
+
+@pytest.mark.parametrize("setting", ["folder", "kermany"])
+def test_every_image_but_repeats_has_a_row_and_patients_stay_together(stamps, server, monkeypatch, cache, setting):
+    names = set(contents(stamps))
+    train, test = stamps / "train/NORMAL", stamps / "test/NORMAL"
+    shutil.copy(train / "IM-0001-1.jpeg", train / "IM-0900-1.jpeg")
+    shutil.copy(test / "IM-0009-1.jpeg", train / "IM-0901-1.jpeg")
+    shutil.copy(test / "IM-0009-1.jpeg", test / "IM-0009-2.jpeg")  # stays, being a test image
+    offer_kermany(server, monkeypatch, contents(stamps))
+    if setting == "folder":
+        monkeypatch.setenv("PNEUMONIA_DATA", str(stamps))
+    table, place = list_all_images(), stamps if setting == "folder" else cache / "chest_xray"
+    assert list(table.columns) == ["path", "class", "split", "patient"] and list_all_images().equals(table)
+    assert set(table["path"]) == {str(place / name) for name in names}
+    assert (table["class"] == table["path"].str.contains("PNEUMONIA")).all()
+    assert ((table["split"] == "test") == table["path"].str.contains("/test/")).all()
+    assert table.groupby("patient")["split"].nunique().max() == 1
+    assert 2 <= (table["split"] == "validation").sum() <= 6
+    assert set(table.loc[table["split"] == "validation", "class"]) == {0, 1}
+
+
+def test_a_bad_image_is_named_before_the_training(folder, refused):
+    (folder / FILES[2]).write_bytes(MADE_IMAGES[FILES[2]][:200])
+    with refused(f"{FILES[2]} is not a sound JPEG"):
+        list_all_images()
+    write_images(folder, {FILES[2]: picture(9), "train/NORMAL/scan.jpeg": picture(255)})
+    with refused("train/NORMAL/scan.jpeg: no patient number in this name"):
+        list_all_images()
+
+
+def test_simulated_images_are_drawn_once_in_the_size_asked_for(drawn, made_table):
+    own = pd.read_csv(OWN_TABLE)
+    some = pd.concat([own[own["split"] == "train"].head(60), own[own["split"] == "test"].head(20)])
+    some.assign(index=range(80)).to_csv(made_table, index=False)
+    first, second = list_all_images(96), list_all_images(96)
+    assert len(drawn) == 1 and first.equals(second)
+    assert len(first) == 80 and (first["split"] == "test").sum() == 20
+    assert first["class"].sum() == some["class"].sum() and set(first["patient"]) == set(some["patient"])
+    assert Image.open(first["path"][0]).size == (96, 96)
+
+
+@pytest.mark.parametrize("size, file", [(28, 28), (64, 64), (128, 64)])
+def test_medmnist_keeps_its_official_splits(server, monkeypatch, size, file):
+    offer_medmnist(server, monkeypatch, file, (9, 11), (3, 4), (5, 3))
+    table = list_all_images(size)
+    assert table["split"].value_counts().to_dict() == {"train": 20, "validation": 7, "test": 8}
+    pixels = np.stack([Image.open(path) for path in table["path"]])
+    assert pixels.shape == (35, file, file) and len(np.unique(pixels[:, 0, :4], axis=0)) == 35
+    assert list(pixels[:, 0, 1]) == list(table["class"])
+    assert list(pixels[:, 0, 0]) == list(table["split"].map({"train": 0, "test": 1, "validation": 2}))
+
+
+def test_a_folder_of_images_is_whole_or_not_there(cache, refused):
+    with refused("2.png could not be written (File too large)"), no_file_above(100):
+        sources.made_once("chest_xray", [("1.png", b"1"), ("2.png", b"2" * 1000)])
+    assert contents(cache) == {}

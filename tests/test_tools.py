@@ -1,0 +1,358 @@
+"""run.py executes the notebooks, measure.py measures what texts quote, publish.py writes it into them."""
+
+import json
+import os
+import random
+import re
+import signal
+import sys
+import time
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import PROJECT, check_sentence
+from PIL import Image
+
+import helpers
+import networks
+from data import field
+from tools import measure, publish, run
+
+keras = measure.keras
+REAL = "notebooks"  # any folder stands for the real images as long as nobody reads one
+
+
+def call(tool, *arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [tool.__file__, *arguments])
+    tool.main()
+
+
+@pytest.fixture
+def write(own_project, monkeypatch):
+    """A function that writes a notebook of one cell into a project of its own, and gives its path."""
+    names = {"PROJECT": "", "NOTEBOOKS": "notebooks", "BUILD": "build", "TIMES": "times.json"}
+    names |= {"SIMULATED_TIMES": "times_simulated.json", "MEMORY": "memory.json"}
+    for name, path in names.items():
+        monkeypatch.setattr(run, name, own_project / path)
+    monkeypatch.setattr(publish, "SETUP", "1 + 1")
+
+    def write_notebook(source, name="01_small.ipynb"):
+        setup = nbformat.v4.new_code_cell("", metadata={"tags": ["setup"]})
+        cells = [nbformat.v4.new_markdown_cell("# 1. Small"), setup, nbformat.v4.new_code_cell(source)]
+        run.store(nbformat.v4.new_notebook(cells=cells), run.NOTEBOOKS / name)
+        return run.NOTEBOOKS / name
+
+    return write_notebook
+
+
+def test_run_executes_into_build_and_ends_with_the_table_of_results(write, monkeypatch, capsys):
+    path = write("print(6 * 7)")
+    before = path.read_bytes()
+    helpers.OWN_RESULTS.mkdir(parents=True)
+    (helpers.OWN_RESULTS / "reader.json").write_text('{"right": 7, "answers": [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]}')
+    scores = [{"model": "knn", "split": "test", "seed": helpers.SEED, "accuracy": 0.75, "auc": 0.9}]
+    scores.append(scores[0] | {"seed": helpers.SEED + 1, "accuracy": 0.5})
+    (helpers.OWN_RESULTS / f"{helpers.results_name()}.json").write_text(json.dumps(scores))
+    call(run, monkeypatch=monkeypatch)
+    executed = nbformat.read(run.BUILD / path.name, as_version=4)
+    assert executed.cells[2].outputs[0].text == "42\n"
+    assert path.read_bytes() == before
+    shown = capsys.readouterr().out
+    assert re.search(r"1/1  01_small \.\.\. \d+ s", shown)
+    assert re.search(r"^reader +ten test images +0\.700$", shown, flags=re.MULTILINE)
+    assert re.search(r"^knn +test +0\.750 +0\.900$", shown, flags=re.MULTILINE)
+    assert shown.count("knn") == 1
+
+
+def test_refresh_stores_outputs_of_notebooks_and_solutions_times_and_memory(write, monkeypatch):
+    paths = [write("print(6 * 7)"), write("print(2 * 3)", "solutions/01_solutions.ipynb")]
+    monkeypatch.setenv("PNEUMONIA_DATA", REAL)
+    call(run, "--refresh", monkeypatch=monkeypatch)
+    texts = [nbformat.read(path, as_version=4).cells[2].outputs[0].text for path in paths]
+    assert texts == ["42\n", "6\n"]
+    for stored, least in [(run.TIMES, 0), (run.MEMORY, 0.01)]:
+        figures = json.loads(stored.read_text())
+        assert [*figures] == ["01_small", "01_solutions"] and all(least < value < 60 for value in figures.values())
+
+
+@pytest.mark.parametrize(
+    "source, quick, option, words",
+    [
+        ("phantoms", False, "--refresh", "real X-rays"),
+        (REAL, True, "--refresh", "full runs"),
+        (REAL, False, "--times", "full runs on simulated images"),
+        ("phantoms", True, "--times", "full runs on simulated images"),
+        ("no-such-thing", False, "--times", 'PNEUMONIA_DATA is "no-such-thing"'),
+    ],
+)
+def test_run_never_stores_simulated_or_quick_figures_as_real_ones(write, monkeypatch, source, quick, option, words):
+    path = write("print(6 * 7)")
+    before = path.read_bytes()
+    monkeypatch.setenv("PNEUMONIA_DATA", source)
+    monkeypatch.setattr(helpers, "QUICK", quick)
+    with pytest.raises(SystemExit, match=words):
+        call(run, option, monkeypatch=monkeypatch)
+    assert path.read_bytes() == before
+
+
+def test_run_announces_the_time_of_the_last_run_on_such_images(write, monkeypatch, capsys):
+    write("print(6 * 7)")
+    run.TIMES.write_text('{"01_small": 6000}')
+    call(run, "--times", monkeypatch=monkeypatch)
+    assert "about 1 min" in capsys.readouterr().out
+    assert 0 < json.loads(run.SIMULATED_TIMES.read_text())["01_small"] < 60
+    run.SIMULATED_TIMES.write_text('{"01_small": 600}')
+    call(run, monkeypatch=monkeypatch)
+    assert "about 10 min" in capsys.readouterr().out
+    assert run.SIMULATED_TIMES.read_text() == '{"01_small": 600}'
+
+
+def test_run_says_in_a_sentence_which_notebook_and_cell_failed(write, monkeypatch, capsys):
+    write("raise ValueError('no images here')")
+    with pytest.raises(SystemExit, match="ValueError: no images here\nThe cell begins with: raise ValueError"):
+        call(run, monkeypatch=monkeypatch)
+    assert "01_small" in capsys.readouterr().out
+    assert not run.BUILD.exists()
+
+
+def test_stored_outputs_hold_no_remains_of_a_progress_bar(write):
+    bar = "for share in (10, 99): print(f'\\r{share} %', end='', flush=True)\nimport time\ntime.sleep(0.5)\n"
+    notebook, _, _ = run.execute(write(bar + "print('\\r    \\rdone')"))
+    assert [output.text for output in notebook.cells[2].outputs] == ["done\n"]
+    notebook, _, _ = run.execute(write(bar + "print('\\r    \\r', end='')"))
+    assert notebook.cells[2].outputs == []
+
+
+def test_run_trains_from_the_beginning_after_an_interruption(write):
+    weights = run.PROJECT / "build" / "weights"
+    (weights / "cnn.weights.backup").mkdir(parents=True)
+    (weights / "cnn.weights.h5").touch()
+    run.execute(write("print(6 * 7)"))
+    assert [path.name for path in weights.iterdir()] == ["cnn.weights.h5"]
+
+
+def test_a_kill_while_a_notebook_is_stored_leaves_a_whole_one(tmp_path):
+    path = tmp_path / "01_small.ipynb"
+
+    def write_many(numbers):
+        for number in numbers:
+            cells = [nbformat.v4.new_markdown_cell(f"{number} " * 20_000) for _ in range(20)]
+            run.store(nbformat.v4.new_notebook(cells=cells), path)
+
+    write_many([0])
+    for number in range(10):
+        child = os.fork()
+        if child == 0:
+            write_many(iter(int, 1))  # without end
+        time.sleep(random.Random(number).uniform(0.01, 0.06))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert len(nbformat.read(path, as_version=4).cells) == 20
+
+
+@pytest.fixture
+def images():
+    """(images, labels), twice: for training and validation. The brighter half is ill."""
+    labels = np.arange(32) % 2
+    grey = np.random.default_rng(0).uniform(0, 0.5, (32, 64, 64)) + labels[:, None, None] * 0.3
+    return [(helpers.in_colour(grey.astype("float32")), labels)] * 2
+
+
+def tiny_network(rate=0.01):
+    parts = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1, activation="sigmoid", dtype="float32")]
+    model = keras.Sequential([keras.Input((None, None, 3)), *parts])
+    model.compile(keras.optimizers.SGD(rate), loss="binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_measure_lists_its_experiments_and_knows_no_others(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as done:
+        call(measure, monkeypatch=monkeypatch)
+    assert not done.value.code
+    listed = re.findall(r"^(\w+) +\d+ min +results/\w+\.json", capsys.readouterr().out, flags=re.MULTILINE)
+    assert listed == [*measure.EXPERIMENTS]
+    with pytest.raises(SystemExit, match="no experiment tinkerin"):
+        call(measure, "tinkerin", monkeypatch=monkeypatch)
+
+
+@pytest.mark.parametrize("name", measure.EXPERIMENTS)
+@pytest.mark.parametrize("source, quick", [("phantoms", False), ("medmnist", False), (REAL, True), ("no-such", False)])
+def test_measure_never_stores_other_figures_as_those_of_real_images(
+    own_project, tmp_path, monkeypatch, name, source, quick
+):
+    monkeypatch.setenv("PNEUMONIA_DATA", source)
+    monkeypatch.setattr(helpers, "QUICK", quick)
+    if name == "seeds" and source != "no-such":
+        pytest.skip("has files of its own for these")
+    with pytest.raises(SystemExit) as caught:
+        call(measure, name, monkeypatch=monkeypatch)
+    check_sentence(caught.value.code, tmp_path, "PNEUMONIA_DATA")
+    assert not helpers.RESULTS.exists()
+
+
+def test_what_is_scored_is_the_best_epoch(own_project, images):
+    (pictures, labels), _ = images
+    validation = (pictures, 1 - labels)  # whatever is learned here is wrong there, so the first epoch is the best
+
+    def fit(epochs):
+        keras.utils.set_random_seed(0)
+        return measure.fit(tiny_network(0.1), (pictures, labels), validation, epochs)
+
+    assert fit(4) == pytest.approx(fit(1))
+
+
+def test_tinkering_changes_what_it_says(images):
+    changed = {name: recipe(*images, 0)[0] for name, recipe in measure.TINKERING.items()}
+    kinds = {name: [type(layer).__name__ for layer in model.layers] for name, model in changed.items()}
+    whole, without, faster, narrow = kinds.values()
+    assert whole == faster == narrow and "Dropout" in whole
+    assert without == [kind for kind in whole if kind != "Dropout"]
+    rates = [float(model.optimizer.learning_rate) for model in changed.values()]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-3, 1e-4])
+    kernels = [{layer.kernel_size for layer in m.layers if hasattr(layer, "kernel_size")} for m in changed.values()]
+    assert kernels == [{(3, 3)}, {(3, 3)}, {(3, 3)}, {(1, 1)}]
+
+
+def test_ablation_leaves_out_what_it_says(images):
+    pictures = images[0][0]
+    training = {name: recipe(*images, 0)[1][0] for name, recipe in measure.ABLATION.items()}
+    assert all(len(six_fold) == 6 * len(pictures) for six_fold in training.values())
+    copies = {name: six_fold[len(pictures) : 2 * len(pictures)] for name, six_fold in training.items()}
+    whole = [field.disturb(image, 1_000_000 + number) for number, image in enumerate(pictures[..., 0])]
+    assert np.array_equal(copies["nothing"], pictures) and np.array_equal(copies["all"][..., 0], whole)
+    assert len({copy.tobytes() for copy in copies.values()}) == len(copies) == 8
+    assert (copies["only turned"][:, 0, 0] == 0).any() and (copies["all but turned"][:, 0, 0] > 0).all()
+
+
+def test_random_weights_are_no_trained_ones(images, monkeypatch):
+    trained = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 1)])
+    monkeypatch.setattr(networks, "load_vgg16", lambda size=64: trained)
+    monkeypatch.setattr(networks, "start_vgg16", lambda *_: networks.load_vgg16())
+    for name, recipe in measure.TRANSFER.items():
+        model = recipe(*images, 0)[0]
+        assert ("random" in name) == (model is not trained and trained not in model.layers), name
+
+
+def test_every_seed_is_trained_in_the_precision_that_is_stored(own_project, monkeypatch):
+    def fit(*_):
+        return {"auc": 1, "policy": keras.mixed_precision.dtype_policy().name}
+
+    def choose_precision():
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        return "mixed_bfloat16"
+
+    monkeypatch.setattr(measure, "fit", fit)
+    monkeypatch.setattr(networks, "choose_precision", choose_precision)
+    monkeypatch.setattr(helpers, "get_train_data", lambda: (np.zeros((2000, 1)), np.zeros(2000)))
+    recipes = {"one": lambda *_: [], "another": lambda *_: []}
+    rows = pd.DataFrame(measure.train_all(recipes, (0, 1), mixed=True) + measure.train_all(recipes, (0,)))
+    assert list(rows["policy"]) == list(rows["precision"]) == ["mixed_bfloat16"] * 4 + ["float32"] * 2
+    assert list(rows["seed"]) == [0, 1] * 2 + [0] * 2
+
+
+@pytest.fixture
+def fake_notebooks(write, monkeypatch):
+    """Notebooks that are not executed: each keeps the results of a model, whose answers differ by seed."""
+    labels = np.arange(10) % 2
+
+    def execute(path):
+        seed, number = int(os.environ["SEED"]), int(path.name[:2])
+        monkeypatch.setattr(helpers, "SEED", seed)
+        monkeypatch.setattr(helpers, "QUICK", os.environ["QUICK"] == "1")
+        model, split = ("vgg16_all", "test, all images") if number == 7 else ("knn", "test")
+        p = 0.3 + 0.4 * labels * (np.arange(10) > seed)
+        helpers.save_result(model, split, range(10), labels, p, 1.5, number)
+        monkeypatch.setattr(helpers, "QUICK", False)
+        return nbformat.v4.new_notebook(metadata={"seed": seed}), 1.0, None
+
+    monkeypatch.setattr(run, "execute", execute)
+    monkeypatch.setenv("QUICK", "0")
+    monkeypatch.setenv("SEED", "0")
+    helpers.RESULTS.mkdir()
+    (helpers.RESULTS / "bands.json").write_text('{"kermany": {"old test": [0.5, 0.6]}}')
+    return write
+
+
+def test_seeds_are_stored_beside_what_was_not_measured(fake_notebooks, monkeypatch):
+    fake_notebooks("check_band(...)", "02_models.ipynb")
+    fake_notebooks("look()", "03_other.ipynb")
+    old = pd.DataFrame({"model": ["old", "knn"], "split": "test", "seed": 0, "auc": 0.5})
+    (helpers.RESULTS / "phantoms.json").write_text(old.to_json(orient="records"))
+    old.to_csv(helpers.RESULTS / "phantoms_predictions.csv", index=False)
+    call(measure, "seeds", "02", monkeypatch=monkeypatch)
+    runs = json.loads((helpers.RESULTS / "phantoms.json").read_text())
+    assert [(run["model"], run["seed"]) for run in runs] == [("old", 0), *(("knn", seed) for seed in measure.SEEDS)]
+    answers = pd.read_csv(helpers.RESULTS / "phantoms_predictions.csv")
+    assert list(answers["model"]) == ["old"] + ["knn"] * 10
+    assert set(answers["seed"]) == {0}
+    bands = json.loads((helpers.RESULTS / "bands.json").read_text())
+    assert [*bands] == ["kermany", "phantoms", "phantoms_quick"] and "old test" in bands["kermany"]
+    aucs = [run["auc"] for run in runs[1:]]
+    assert bands["phantoms"]["knn test"] == [round(min(aucs) - 0.03, 3), 1]
+    with pytest.raises(SystemExit, match="No notebook 03"):
+        call(measure, "seeds", "03", monkeypatch=monkeypatch)
+
+
+def test_the_exam_gives_every_seed_and_their_mean(fake_notebooks, monkeypatch):
+    path = fake_notebooks("examine()", "07_exam.ipynb")
+    monkeypatch.setenv("PNEUMONIA_DATA", REAL)
+    table = pd.DataFrame({"patient": [f"child {n // 2}" for n in range(10)]})
+    monkeypatch.setattr(measure.all_images, "list_all_images", lambda: table)
+    call(measure, "exam", monkeypatch=monkeypatch)
+    rows = json.loads((helpers.RESULTS / "further.json").read_text())
+    assert [row.get("seed") for row in rows] == [*measure.SEEDS, None]
+    low, high = rows[-1]["intervals"]["accuracy"]
+    assert low < rows[-1]["accuracy"] == 0.9 < high
+    assert nbformat.read(path, as_version=4).metadata["seed"] == 0
+
+
+@pytest.mark.slow
+def test_ingredients_and_views_of_notebook_7(own_project, tmp_path, images, monkeypatch):
+    rows = []
+    for number, (image, label) in enumerate(zip(*images[0], strict=True)):
+        rows.append(
+            {"path": str(tmp_path / f"{number}.png"), "class": label, "split": ["train", "validation"][number > 15]}
+        )
+        Image.fromarray((image[:32, :32, 0] * 255).astype("uint8")).save(rows[-1]["path"])
+    monkeypatch.setattr(measure.all_images, "list_all_images", lambda size: pd.DataFrame(rows))
+    monkeypatch.setattr(networks, "start_vgg16", lambda *_: tiny_network())
+    names = ["nothing", "equalised", "class weights", "mean of the weights"]
+    result = measure.compare_further({name: measure.INGREDIENTS[name] for name in names})
+    assert [*result] == ["nothing", "mean of five views", *names[1:]]
+    for scores in result.values():
+        assert set(scores) == {"as they are", "disturbed"} and scores["as they are"]["auc"] == 1
+    views = measure.five_views(np.ones((1, 32, 32, 3)))
+    assert [view.mean() for view in views] == pytest.approx([1] + [30 / 32] * 4)
+
+
+def test_a_change_of_the_address_reaches_every_badge_and_setup_cell(tmp_path, monkeypatch):
+    path = publish.find_notebooks()[0]
+    notebook = nbformat.read(path, as_version=4)
+    opening = notebook.cells[0].source
+    notebook.cells[0].source = opening.replace(publish.REPOSITORY, "someone/else")
+    notebook.cells[1].source = "old"
+    publish.set_opening(notebook, path.name)
+    assert notebook.cells[0].source == opening
+    assert publish.SETUP in [cell.source for cell in notebook.cells] and publish.REPOSITORY in publish.SETUP
+    page = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert publish.with_badges(page.replace(publish.REPOSITORY, "someone/else")) == page
+
+
+def test_publish_writes_tables_picture_and_openings(write, tmp_path, monkeypatch):
+    path = write("print(6 * 7)")
+    for name in ("README", "MODEL_CARD"):
+        monkeypatch.setattr(publish, name, tmp_path / f"{name}.md")
+        (tmp_path / f"{name}.md").write_text(f"before\n{publish.MARKS[0]}\nold\n{publish.MARKS[1]}\nafter\n")
+    monkeypatch.setattr(publish, "PICTURE", tmp_path / "results.png")
+    monkeypatch.setattr(publish, "NOTEBOOKS", run.NOTEBOOKS)
+    monkeypatch.setattr(publish, "find_notebooks", lambda: [path])
+    monkeypatch.setattr(publish, "model_card_table", lambda: "| table |")
+    publish.main()
+    for page, table in [(publish.README, publish.results_table()), (publish.MODEL_CARD, "| table |")]:
+        assert page.read_text() == f"before\n{publish.MARKS[0]}\n{table}\n{publish.MARKS[1]}\nafter\n"
+    with Image.open(publish.PICTURE) as picture:
+        assert json.loads(picture.text["Figures"]) == publish.figures()
+    title, setup, _ = (cell.source for cell in nbformat.read(path, as_version=4).cells)
+    assert publish.badge("01_small.ipynb") in title and setup == publish.SETUP
