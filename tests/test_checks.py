@@ -36,13 +36,9 @@ def darken(images):
     return images
 
 
-WRONG_FUNCTIONS = {
-    "end with return": lambda images: None,
-    "without brackets": 0.7,
-    "work on a copy": darken,
-    "rows came out": lambda images: images[:7],
-}
+WRONG_FUNCTIONS = {"end with return": lambda images: None, "without brackets": 0.7, "work on a copy": darken}
 WRONG_CHANGES = WRONG_FUNCTIONS | {
+    "rows came out": lambda images: images[:7],
     "leave the range": lambda images: images + 0.5,
     "Keep the shape": lambda images: images[:, :32],
 }
@@ -78,7 +74,6 @@ def verdict(capsys):
     """verdict(check, *answers): what the check prints, one line, without the number of the exercise."""
 
     def run(check, *answers):
-        capsys.readouterr()
         assert check(*answers) is None
         printed = capsys.readouterr().out
         number = check.__name__.split("_")[-1]
@@ -152,8 +147,8 @@ def test_1_2(judge, data):
     kind, splits = data.metadata["filename"].str.extract("(bacteria|virus)", expand=False), data.metadata["split"]
     table = pd.crosstab(kind, splits)
     assert table.loc["bacteria"].sum() == pytest.approx(2 / 3 * table.to_numpy().sum(), rel=0.05)  # as the praise says
-    series = table.stack()
-    right = [table, table.T, table.to_dict(), table.T.to_dict(), series, dict(series), table.rename({"virus": "viral"})]
+    right = [table, table.T, table.to_dict(), table.T.to_dict(), table.stack(), dict(table.stack())]
+    right += [table.rename({"virus": "viral"})]
     ill = pd.crosstab(splits, data.metadata["class"])[1]
     one_off = table.copy()
     one_off.loc["virus", "field"] += 1
@@ -174,8 +169,7 @@ def test_1_3(judge, data):
 
     train, train_ill = (mean(data.images, data.labels, label) for label in (0, 1))
     test, test_ill = (mean(data.test_images, data.test_labels, label) for label in (0, 1))
-    difference = test - train
-    right = [difference, -difference, difference[..., 0], difference.ravel(), difference.tolist()]
+    right = [test - train, train - test, (test - train)[..., 0], (test - train).ravel(), (test - train).tolist()]
     wrong = {
         "pneumonia": test_ill - train_ill,
         "both classes": data.test_images.mean(axis=0) - data.images.mean(axis=0),
@@ -204,13 +198,8 @@ def test_2_1(judge, rows):
     models = {k: KNeighborsClassifier(k).fit(training_rows, training_labels) for k in [1, 3, 5, 10, 20, 40, 80]}
     healthy, ill = ({k: m.score(grey[labels == c], labels[labels == c]) for k, m in models.items()} for c in (0, 1))
     best = max(ill, key=ill.get)
-    wrong = {
-        "looks like a sensitivity": ill[best],
-        "specificity": max(healthy, key=healthy.get),
-        "Another k": 1,
-        "one of ks": 7,
-        "One number": "forty",
-    }
+    wrong = {"looks like a sensitivity": ill[best], "specificity": max(healthy, key=healthy.get)}
+    wrong |= {"Another k": 1, "one of ks": 7, "One number": "forty"}
     judge(checks.check_2_1, [best, float(best), np.int64(best), [best]], wrong)
 
 
@@ -223,8 +212,7 @@ def test_2_2(judge, verdict, rows, data):
         pairs = {n: (images[:n], truth[:n]) if images is training_rows else (images, truth) for n in sizes}
         return {n: model.score(*pairs[n]) for n, model in models.items()}
 
-    solution = curve(grey, labels)
-    others = curve(grey, labels, (100, 300, 500, 900))
+    solution, others = curve(grey, labels), curve(grey, labels, (100, 300, 500, 900))
     wrong = {
         "had learned from": curve(training_rows, training_labels),
         "test images": curve(test_rows, data.test_labels),
@@ -248,6 +236,7 @@ def test_2_3(judge, verdict, rows):
         "takes away": lambda images: images[:, :1],
         "one row": lambda images: images.reshape(-1, 16, 16),
         "equal": lambda images: np.ones((len(images), 3)),
+        "rows came out": lambda images: images[:7],
     }
     judge(checks.check_2_3, right, wrong | WRONG_FUNCTIONS)
     assert verdict(checks.check_2_3, lambda images: images).startswith("not answered yet")
@@ -340,13 +329,8 @@ def aucs_of(table, data, training=None):
 
 def test_4_1(judge, verdict, vgg16, data, monkeypatch):
     features, aucs = vgg16.last, aucs_of(vgg16.last, data)
-    wrong = {
-        "had learned from": aucs.learned,
-        "predict_proba(...)[:, 1]": aucs.classes,
-        "wrong way round": 1 - aucs.right,
-        "percent": 100 * aucs.right,
-        "Another number": 0.5,
-    }
+    wrong = {"had learned from": aucs.learned, "predict_proba(...)[:, 1]": aucs.classes, "Another number": 0.5}
+    wrong |= {"wrong way round": 1 - aucs.right, "percent": 100 * aucs.right}
     judge(checks.check_4_1, [aucs.right, np.float32(aucs.right), [round(aucs.right, 3)]], wrong, features)
     assert "features of the notebook" in verdict(checks.check_4_1, aucs.right, features[:100])
     monkeypatch.setattr(helpers, "QUICK", True)
@@ -356,14 +340,8 @@ def test_4_1(judge, verdict, vgg16, data, monkeypatch):
 
 def test_4_2(judge, verdict, vgg16, data):
     early, trunk, aucs = vgg16.early, vgg16.trunk, aucs_of(vgg16.early, data)
-    wrong = {
-        "end of the trunk": vgg16.last,
-        "Average each": vgg16.maps,
-        "not prepared": vgg16.unprepared,
-        "old weights": early[::-1],
-        "One row": early[:400],
-        "these are 100": early[:, :100],
-    }
+    wrong = {"end of the trunk": vgg16.last, "Average each": vgg16.maps, "not prepared": vgg16.unprepared}
+    wrong |= {"old weights": early[::-1], "One row": early[:400], "these are 100": early[:, :100]}
     judge(checks.check_4_2, [early, early.tolist()], wrong, aucs.right, trunk)
     assert "not prepared" in verdict(checks.check_4_2, vgg16.small, aucs.right, trunk)
     assert "had learned from" in verdict(checks.check_4_2, early, aucs.learned, trunk)
@@ -429,7 +407,6 @@ def test_5_2(judge, answers, data, monkeypatch):
         return bootstrap(lambda r: helpers.score(truth[r], p[r])[name], groups, draws=100, **settings)
 
     by_patient, by_image = interval("sensitivity", patients), interval("sensitivity", range(len(truth)))
-    middle = np.mean(by_patient)
     wrong = {
         "Both are the same": (by_patient, by_patient),
         "lower end": (by_patient[::-1], by_image),
@@ -437,10 +414,10 @@ def test_5_2(judge, answers, data, monkeypatch):
         "another score, specificity": (interval("specificity", patients), by_image),
         "by_image lies elsewhere": (by_patient, (0.1, 0.2)),
         "percent": ([90, 95], by_image),
-        "too narrow": ((middle - 0.001, middle + 0.001), by_image),
+        "too narrow": ([np.mean(by_patient), np.mean(by_patient) + 0.001], by_image),
     }
-    other_seed = list(interval("sensitivity", patients, seed=1))
-    judge(checks.check_5_2, [(by_patient, by_image), (other_seed, np.array(by_image))], wrong)
+    other_seed = interval("sensitivity", patients, seed=1)
+    judge(checks.check_5_2, [(by_patient, by_image), (list(other_seed), np.array(by_image))], wrong)
 
 
 def test_5_3(judge, verdict, data, monkeypatch):
@@ -494,10 +471,9 @@ def test_6_1(judge, network, data):
     images, labels = data.validation_images, data.validation_labels
     solution = measure(images, labels)
     darker, brighter = solution.values()
-    same = score(network, images, labels)
     wrong = {
         "exchanged": answer(brighter, darker),
-        "undisturbed": answer(same, same),
+        "undisturbed": dict.fromkeys(solution, score(network, images, labels)),
         "test images": measure(data.test_images, data.test_labels),
         "AUCs": measure(images, labels, name="auc"),
         "Look at the brighter": answer(darker, brighter + 0.1),
@@ -581,7 +557,6 @@ def test_7_3(judge, verdict, data, network, tmp_path):
     for path, image in zip(paths, data.images, strict=False):
         Image.fromarray((image[..., 0] * 255).astype("uint8")).save(path)
     table = pd.DataFrame({"path": paths, "class": data.labels[:20]})
-
     wrong = WRONG_CHANGES | {"shows something else": lambda pictures: 1 - pictures}
     judge(checks.check_7_3, [lambda pictures: np.roll(pictures, 2, axis=2)], wrong, network, table)
     assert verdict(checks.check_7_3, lambda pictures: pictures, network, table).startswith("not answered yet")

@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PROJECT, check_sentence
+from conftest import check_sentence
 from PIL import Image
 
 import helpers
@@ -47,9 +47,11 @@ def write(own_project, monkeypatch):
     return write_notebook
 
 
-def test_run_executes_into_build_and_ends_with_the_table_of_results(write, monkeypatch, capsys):
-    path = write("print(6 * 7)")
+def test_run_executes_into_build_from_the_beginning_and_ends_with_a_table(write, monkeypatch, capsys):
+    path, weights = write("print(6 * 7)"), run.PROJECT / "build" / "weights"
     before = path.read_bytes()
+    (weights / "cnn.weights.backup").mkdir(parents=True)  # of an interrupted training
+    (weights / "cnn.weights.h5").touch()
     helpers.OWN_RESULTS.mkdir(parents=True)
     (helpers.OWN_RESULTS / "reader.json").write_text('{"right": 7, "answers": [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]}')
     scores = [{"model": "knn", "split": "test", "seed": helpers.SEED, "accuracy": 0.75, "auc": 0.9}]
@@ -58,7 +60,7 @@ def test_run_executes_into_build_and_ends_with_the_table_of_results(write, monke
     call(run, monkeypatch=monkeypatch)
     executed = nbformat.read(run.BUILD / path.name, as_version=4)
     assert executed.cells[2].outputs[0].text == "42\n"
-    assert path.read_bytes() == before
+    assert path.read_bytes() == before and [kept.name for kept in weights.iterdir()] == ["cnn.weights.h5"]
     shown = capsys.readouterr().out
     assert re.search(r"1/1  01_small \.\.\. \d+ s", shown)
     assert re.search(r"^reader +ten test images +0\.700$", shown, flags=re.MULTILINE)
@@ -125,14 +127,6 @@ def test_stored_outputs_hold_no_remains_of_a_progress_bar(write):
     assert notebook.cells[2].outputs == []
 
 
-def test_run_trains_from_the_beginning_after_an_interruption(write):
-    weights = run.PROJECT / "build" / "weights"
-    (weights / "cnn.weights.backup").mkdir(parents=True)
-    (weights / "cnn.weights.h5").touch()
-    run.execute(write("print(6 * 7)"))
-    assert [path.name for path in weights.iterdir()] == ["cnn.weights.h5"]
-
-
 def test_a_kill_while_a_notebook_is_stored_leaves_a_whole_one(tmp_path):
     path = tmp_path / "01_small.ipynb"
 
@@ -177,18 +171,14 @@ def test_measure_lists_its_experiments_and_knows_no_others(monkeypatch, capsys):
         call(measure, "tinkerin", monkeypatch=monkeypatch)
 
 
-@pytest.mark.parametrize("name", measure.EXPERIMENTS)
 @pytest.mark.parametrize("source, quick", [("phantoms", False), ("medmnist", False), (REAL, True), ("no-such", False)])
-def test_measure_never_stores_other_figures_as_those_of_real_images(
-    own_project, tmp_path, monkeypatch, name, source, quick
-):
+def test_measure_never_stores_other_figures_as_real_ones(own_project, tmp_path, monkeypatch, source, quick):
     monkeypatch.setenv("PNEUMONIA_DATA", source)
     monkeypatch.setattr(helpers, "QUICK", quick)
-    if name == "seeds" and source != "no-such":
-        pytest.skip("has files of its own for these")
-    with pytest.raises(SystemExit) as caught:
-        call(measure, name, monkeypatch=monkeypatch)
-    check_sentence(caught.value.code, tmp_path, "PNEUMONIA_DATA")
+    for name in [name for name in measure.EXPERIMENTS if name != "seeds" or source == "no-such"]:
+        with pytest.raises(SystemExit) as caught:
+            call(measure, name, monkeypatch=monkeypatch)
+        check_sentence(caught.value.code, tmp_path, "PNEUMONIA_DATA")
     assert not helpers.RESULTS.exists()
 
 
@@ -285,12 +275,10 @@ def test_seeds_are_stored_beside_what_was_not_measured(fake_notebooks, monkeypat
     runs = json.loads((helpers.RESULTS / "phantoms.json").read_text())
     assert [(run["model"], run["seed"]) for run in runs] == [("old", 0), *(("knn", seed) for seed in measure.SEEDS)]
     answers = pd.read_csv(helpers.RESULTS / "phantoms_predictions.csv")
-    assert list(answers["model"]) == ["old"] + ["knn"] * 10
-    assert set(answers["seed"]) == {0}
+    assert list(answers["model"]) == ["old"] + ["knn"] * 10 and set(answers["seed"]) == {0}
     bands = json.loads((helpers.RESULTS / "bands.json").read_text())
     assert [*bands] == ["kermany", "phantoms", "phantoms_quick"] and "old test" in bands["kermany"]
-    aucs = [run["auc"] for run in runs[1:]]
-    assert bands["phantoms"]["knn test"] == [round(min(aucs) - 0.03, 3), 1]
+    assert bands["phantoms"]["knn test"] == [round(min(run["auc"] for run in runs[1:]) - 0.03, 3), 1]
     with pytest.raises(SystemExit, match="No notebook 03"):
         call(measure, "seeds", "03", monkeypatch=monkeypatch)
 
@@ -310,13 +298,11 @@ def test_the_exam_gives_every_seed_and_their_mean(fake_notebooks, monkeypatch):
 
 @pytest.mark.slow
 def test_ingredients_and_views_of_notebook_7(own_project, tmp_path, images, monkeypatch):
-    rows = []
-    for number, (image, label) in enumerate(zip(*images[0], strict=True)):
-        rows.append(
-            {"path": str(tmp_path / f"{number}.png"), "class": label, "split": ["train", "validation"][number > 15]}
-        )
-        Image.fromarray((image[:32, :32, 0] * 255).astype("uint8")).save(rows[-1]["path"])
-    monkeypatch.setattr(measure.all_images, "list_all_images", lambda size: pd.DataFrame(rows))
+    rows = pd.DataFrame({"class": images[0][1], "split": ["train"] * 16 + ["validation"] * 16})
+    rows["path"] = [str(tmp_path / f"{number}.png") for number in rows.index]
+    for image, path in zip(images[0][0], rows["path"], strict=True):
+        Image.fromarray((image[:32, :32, 0] * 255).astype("uint8")).save(path)
+    monkeypatch.setattr(measure.all_images, "list_all_images", lambda size: rows)
     monkeypatch.setattr(networks, "start_vgg16", lambda *_: tiny_network())
     names = ["nothing", "equalised", "class weights", "mean of the weights"]
     result = measure.compare_further({name: measure.INGREDIENTS[name] for name in names})
@@ -327,32 +313,21 @@ def test_ingredients_and_views_of_notebook_7(own_project, tmp_path, images, monk
     assert [view.mean() for view in views] == pytest.approx([1] + [30 / 32] * 4)
 
 
-def test_a_change_of_the_address_reaches_every_badge_and_setup_cell(tmp_path, monkeypatch):
-    path = publish.find_notebooks()[0]
-    notebook = nbformat.read(path, as_version=4)
-    opening = notebook.cells[0].source
-    notebook.cells[0].source = opening.replace(publish.REPOSITORY, "someone/else")
-    notebook.cells[1].source = "old"
-    publish.set_opening(notebook, path.name)
-    assert notebook.cells[0].source == opening
-    assert publish.SETUP in [cell.source for cell in notebook.cells] and publish.REPOSITORY in publish.SETUP
-    page = (PROJECT / "README.md").read_text(encoding="utf-8")
-    assert publish.with_badges(page.replace(publish.REPOSITORY, "someone/else")) == page
-
-
-def test_publish_writes_tables_picture_and_openings(write, tmp_path, monkeypatch):
-    path = write("print(6 * 7)")
+def test_publish_writes_tables_picture_and_the_new_address_everywhere(write, tmp_path, monkeypatch):
+    path, old = write("print(6 * 7)"), publish.badge("01_small.ipynb").replace(publish.REPOSITORY, "someone/else")
+    path.write_text(path.read_text().replace("# 1. Small", f"# 1. Small\\n\\n{old}\\n\\n**Why?**"))
+    page = "before {}\n{}\n{}\n{}\nafter\n"
     for name in ("README", "MODEL_CARD"):
         monkeypatch.setattr(publish, name, tmp_path / f"{name}.md")
-        (tmp_path / f"{name}.md").write_text(f"before\n{publish.MARKS[0]}\nold\n{publish.MARKS[1]}\nafter\n")
-    monkeypatch.setattr(publish, "PICTURE", tmp_path / "results.png")
-    monkeypatch.setattr(publish, "NOTEBOOKS", run.NOTEBOOKS)
-    monkeypatch.setattr(publish, "find_notebooks", lambda: [path])
-    monkeypatch.setattr(publish, "model_card_table", lambda: "| table |")
+        (tmp_path / f"{name}.md").write_text(page.format(old, publish.MARKS[0], "old", publish.MARKS[1]))
+    stand_in = {"PICTURE": tmp_path / "results.png", "NOTEBOOKS": run.NOTEBOOKS, "find_notebooks": lambda: [path]}
+    for name, value in (stand_in | {"model_card_table": lambda: "| table |"}).items():
+        monkeypatch.setattr(publish, name, value)
     publish.main()
-    for page, table in [(publish.README, publish.results_table()), (publish.MODEL_CARD, "| table |")]:
-        assert page.read_text() == f"before\n{publish.MARKS[0]}\n{table}\n{publish.MARKS[1]}\nafter\n"
+    new = publish.badge("01_small.ipynb")
+    for file, table in [(publish.README, publish.results_table()), (publish.MODEL_CARD, "| table |")]:
+        assert file.read_text() == page.format(new, publish.MARKS[0], table, publish.MARKS[1])
     with Image.open(publish.PICTURE) as picture:
         assert json.loads(picture.text["Figures"]) == publish.figures()
     title, setup, _ = (cell.source for cell in nbformat.read(path, as_version=4).cells)
-    assert publish.badge("01_small.ipynb") in title and setup == publish.SETUP
+    assert title == f"# 1. Small\n\n{new}\n\n**Why?**" and setup == publish.SETUP

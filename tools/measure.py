@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,7 @@ def fit(model, training, validation, epochs, callbacks=(), **options):
 
     training: (images, labels) or (stream of both,); validation: (images, labels). Returns helpers.score's and the loss.
     """
-    run.drop_backups()  # of an interrupted training
+    shutil.rmtree(networks.weights_path("measured").with_suffix(".backup"), ignore_errors=True)  # of another training
     options["callbacks"] = [*callbacks, *networks.training_callbacks("measured", epochs)]
     options["shuffle"] = len(training) == 2  # a stream does it itself
     history = model.fit(*training, validation_data=validation, epochs=epochs, verbose=0, **options)
@@ -217,17 +218,14 @@ TRANSFER = {
 }
 
 
-def rising_to(peak, steps):
-    return schedules.CosineDecay(1e-5, steps - steps // 10, warmup_target=peak, warmup_steps=steps // 10)
-
-
+PEAK = partial(mock.patch.object, networks, "PEAK_RATE")
 TRIED = {
     "all at once, the article's recipe": at_once,
     "first the head, rate 0.0001": partial(head_first, rate=lambda steps: 1e-4),
     "first the head, rate 0.0003": partial(head_first, rate=lambda steps: 3e-4),
     "first the head, rate falling from 0.0003": partial(head_first, rate=partial(schedules.CosineDecay, 3e-4)),
-    "first the head, rate rising to 0.0003, then falling": partial(head_first, rate=partial(rising_to, 3e-4)),
-    "first the head, rate rising to 0.001, then falling": partial(head_first, rate=partial(rising_to, 1e-3)),
+    "first the head, rate rising to 0.0001, then falling": PEAK(1e-4)(head_first),
+    "first the head, rate rising to 0.001, then falling": PEAK(1e-3)(head_first),
 }
 
 
