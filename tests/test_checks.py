@@ -334,8 +334,7 @@ def test_4_1(judge, verdict, vgg16, data, monkeypatch):
     judge(checks.check_4_1, [aucs.right, np.float32(aucs.right), [round(aucs.right, 3)]], wrong, features)
     assert "features of the notebook" in verdict(checks.check_4_1, aucs.right, features[:100])
     monkeypatch.setattr(helpers, "QUICK", True)
-    quick = aucs_of(features, data, data.training[:640]).right
-    assert verdict(checks.check_4_1, quick, features).startswith("right. ")
+    assert "right. " in verdict(checks.check_4_1, aucs_of(features, data, data.training[:640]).right, features)
 
 
 def test_4_2(judge, verdict, vgg16, data):
@@ -350,7 +349,6 @@ def test_4_2(judge, verdict, vgg16, data):
 def test_4_3(judge, verdict):
     layers = networks.import_keras().layers
     turn, flip = layers.RandomRotation(0.03, fill_mode="constant"), layers.RandomFlip("horizontal")
-    shift = layers.RandomTranslation((0.9, 0.9), 0.0, fill_mode="constant")
     wrong = {
         "list of Keras layers": (["RandomZoom"], 0.95, 0.96),
         "upside down": ([layers.RandomFlip("vertical")], 0.95, 0.96),
@@ -358,7 +356,7 @@ def test_4_3(judge, verdict):
         "came out": ([layers.RandomCrop(32, 32)], 0.95, 0.96),
         "come out as they went": ([layers.Dropout(0.0)], 0.95, 0.96),
         "outside of training": ([layers.Rescaling(0.5)], 0.95, 0.96),
-        "Hardly anything": ([shift], 0.95, 0.96),
+        "Hardly anything": ([layers.RandomTranslation((0.9, 0.9), 0.0, fill_mode="constant")], 0.95, 0.96),
         "exactly the same": ([turn], 0.95, 0.95),
         "percent": ([turn], 95, 96),
         "close to chance": ([turn], 0.95, 0.5),

@@ -421,8 +421,9 @@ def square_network(kind="sequential", bias=-3.0, steepness=1.0):
         keras.layers.Dense(1, activation="sigmoid"),
     ]
     inputs = keras.Input((64, 64, 3))
-    model = keras.Sequential([inputs, *layers])
-    if kind == "nested":  # the end is a network of its own, as in notebooks 4 and 5
+    if kind == "sequential":
+        model = keras.Sequential([inputs, *layers])
+    else:  # the end is a network of its own, as in notebooks 4 and 5
         model = keras.Model(inputs, keras.Sequential(layers[2:])(layers[1](layers[0](inputs))))
     kernel = np.stack([np.full((5, 5, 3), 1 / 75), np.full((5, 5, 3), -1 / 75)], axis=-1)
     layers[0].set_weights([kernel, np.array([-0.5, 0.5])])
