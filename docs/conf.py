@@ -190,9 +190,9 @@ def text_cell(text):
 
 
 def setup(app):
+    # the colours of code need no script: Sphinx sets them in the slides as in the site
     from docutils import nodes
     from sphinx.writers.html5 import HTML5Translator
 
-    # colours of code without a script
     app.add_node(nodes.literal_block, override=True, revealjs=(HTML5Translator.visit_literal_block, None))
     app.connect("source-read", read_page)

@@ -185,7 +185,7 @@ ABLATION = {name: partial(six_fold, ways) for name, ways in ABLATION.items()}
 def head_first(training, validation, seed, augmented=True, rate=None):
     """The recipe of networks.start_vgg16; rate: a learning rate in the place of its own, a function of all steps."""
     changes = [partial(layers.RandomRotation, 0.05, **FILL), *SHIFTS_AND_ZOOMS] if augmented else []
-    model = networks.start_vgg16(*training, [change(seed=seed) for change in changes], VGG16_EPOCHS)
+    model, _ = networks.start_vgg16(*training, [change(seed=seed) for change in changes], VGG16_EPOCHS)
     if rate:
         steps = VGG16_EPOCHS * len(training[1]) // 32
         model.compile(keras.optimizers.SGD(rate(steps), momentum=0.9), **LOSS)
@@ -198,13 +198,13 @@ def at_once(training, validation, _, prepare=keras.applications.vgg16.preprocess
     dense = [layers.Dense(128, activation="relu"), layers.Dropout(0.3), layers.Dense(64, activation="relu")]
     last = layers.Dense(1, activation="sigmoid", dtype="float32")
     head = keras.Sequential([layers.GlobalAveragePooling2D(), *dense, last])
-    model = keras.Model(inputs, head(networks.load_vgg16()(prepare(inputs * 255))))
+    model = keras.Model(inputs, head(networks.load_vgg16()[0](prepare(inputs * 255))))
     model.compile(keras.optimizers.SGD(1e-4, momentum=0.95), **LOSS)
     return model, training, validation, 3
 
 
 def random_vgg16(size=64):
-    return keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
+    return keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3)), "random"
 
 
 from_random_weights = mock.patch.object(networks, "load_vgg16", random_vgg16)
@@ -218,14 +218,17 @@ TRANSFER = {
 }
 
 
-PEAK = partial(mock.patch.object, networks, "PEAK_RATE")
+def rising_to(peak, steps):
+    return schedules.CosineDecay(1e-5, steps - steps // 10, warmup_target=peak, warmup_steps=steps // 10)
+
+
 TRIED = {
     "all at once, the article's recipe": at_once,
     "first the head, rate 0.0001": partial(head_first, rate=lambda steps: 1e-4),
     "first the head, rate 0.0003": partial(head_first, rate=lambda steps: 3e-4),
     "first the head, rate falling from 0.0003": partial(head_first, rate=partial(schedules.CosineDecay, 3e-4)),
-    "first the head, rate rising to 0.0001, then falling": PEAK(1e-4)(head_first),
-    "first the head, rate rising to 0.001, then falling": PEAK(1e-3)(head_first),
+    "first the head, rate rising to 0.0001, then falling": partial(head_first, rate=partial(rising_to, 1e-4)),
+    "first the head, rate rising to 0.0003, then falling": partial(head_first, rate=partial(rising_to, 3e-4)),
 }
 
 
@@ -256,7 +259,7 @@ def further(name, size=64, epochs=2, changes=(), prepare=None, weighted=False, a
         kinds = {kind: np.asarray(prepare(images)) for kind, images in kinds.items()}
         streams = [stream.map(lambda images, classes: (prepare(images), classes)) for stream in streams]
     classes = rows["class"].to_numpy()
-    model = networks.start_vgg16(streams[0], classes, [change() for change in changes], epochs, size)
+    model, _ = networks.start_vgg16(streams[0], classes, [change() for change in changes], epochs, size)
     model.optimizer.use_ema = averaged
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaged else []
     weights = {label: 0.5 / np.mean(classes == label) for label in (0, 1)} if weighted else None
