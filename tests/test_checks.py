@@ -246,7 +246,7 @@ def test_3_1(judge):
     solution = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])
     right = [solution, solution.tolist(), solution[..., None, None], [[-1, -1, -1], [-1, 9, -1], [-1, -1, -1]]]
     wrong = {
-        "add up to 0": [[0, -1, 0], [-1, 4, -1], [0, -1, 0]],
+        "image itself is gone": [[0, -1, 0], [-1, 4, -1], [0, -1, 0]],
         "blurs": np.full((3, 3), 1 / 9),
         "add up to 9": [[0, 1, 0], [1, 5, 1], [0, 1, 0]],
         "array of 3 x 3": [0, -1, 0, -1, 5, -1, 0, -1, 0],
@@ -298,8 +298,7 @@ def test_3_3(judge, verdict):
     }
     judge(checks.check_3_3, [], wrong)
     assert "difference is larger" in verdict(checks.check_3_3, network, aucs([0.90, 0.92]))
-    close = aucs(np.array([0.90, 0.92]), pd.Series([0.93, 0.90, 0.91]))
-    assert "not larger" in verdict(checks.check_3_3, network, close)
+    assert "not larger" in verdict(checks.check_3_3, network, aucs(np.array([0.90, 0.95]), pd.Series([0.93, 0.90])))
 
 
 @pytest.fixture(scope="module")
@@ -425,7 +424,7 @@ def test_5_3(judge, verdict, data, monkeypatch):
     assert "Simulated" in verdict(checks.check_5_3, corner)
     assert verdict(checks.check_5_3, lambda images: np.zeros(len(images))).startswith("not answered yet")
     monkeypatch.setattr(helpers, "are_simulated", lambda: False)
-    assert "that is chance" in verdict(checks.check_5_3, corner)
+    assert "Measure something else" in verdict(checks.check_5_3, corner)
     marked = data.images.copy()
     marked[data.labels == 1, :3, :3] = 1
     monkeypatch.setattr(helpers, "get_train_data", lambda: (marked, data.labels))
@@ -526,7 +525,8 @@ def test_7_1(judge):
         "percent": answer(75, 50),
         "which share of these images is ill": answer(1.0, 0.5),
         "which of the healthy": answer(0.75, 0.75),
-        "A dictionary": 0.75,
+        "One number": answer("much", 0.5),
+        "this is -1": answer(-1, 0.5),
     }
     judge(checks.check_7_1, [answer(0.75, 0.5), answer([0.75], np.float64(0.5))], wrong, 30, 10)
 

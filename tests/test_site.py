@@ -1,22 +1,22 @@
-"""How the site is gathered, its glossary, and that what it is built from is pinned."""
+"""What site and slides are made from; how they look in a browser is the matter of `make check-site`."""
 
+import base64
+import io
 import json
 import re
-import shutil
-import subprocess
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from conftest import PROJECT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
-from tools import glossary, make_site, slides
+from docs import conf
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").rglob("*.ipynb"))
-GLOSSARY = glossary.read_glossary((PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8"))
-SITE = PROJECT / "build" / "site"
-PAGES = sorted(path for path in SITE.rglob("*.html") if "_static" not in path.parts)
-CHECKER = PROJECT / "build" / "docs-venv" / "bin" / "python"
+GLOSSARY_PAGE = (PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8")
+GLOSSARY = conf.read_glossary(GLOSSARY_PAGE)
 # in bold, but no words of the field
 EMPHASIS = {
     *("cloudy patches", "diaphragm", "heart", "lost edge", "lungs", "net of lines", "white patch"),
@@ -24,129 +24,133 @@ EMPHASIS = {
 }
 
 
-# --- gathering ------------------------------------------------------------------------------------------------------
+def read(page, text, builder="html"):
+    """The text of a page as Sphinx gets it; builder: "html" for the site, "revealjs" for the slides."""
+    source = [text]
+    conf.read_page(SimpleNamespace(builder=SimpleNamespace(name=builder), srcdir=PROJECT), page, source)
+    return source[0]
 
 
-@pytest.fixture
-def small_project(tmp_path, monkeypatch):
-    """A project with one notebook, and the folder that its site is gathered in."""
-    monkeypatch.setattr(make_site, "SOURCE", tmp_path / "build" / "source")
-    monkeypatch.setattr(make_site, "PACKAGES", tmp_path / "npm")
-    for name in ("notebooks", "data", "docs", "results", "npm/mathjax/es5"):
-        (tmp_path / name).mkdir(parents=True)
+def as_notebook(*cells):
+    return json.loads(nbformat.writes(new_notebook(cells=[new_markdown_cell("# 1. Title"), *cells])))
+
+
+def slides_of(*cells):
+    """The slides of a notebook: a list of lists of cells."""
+    slides = []
+    for cell in conf.make_slides(conf.prepare(as_notebook(*cells)))["cells"]:
+        slides += [[]] if cell["source"].startswith("#") else []
+        slides[-1].append(cell)
+    return slides
+
+
+def figure(width=640, height=480, alt="A figure that shows something."):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "white").save(file, format="png")
+    picture = base64.b64encode(file.getvalue()).decode()
+    return new_output("display_data", {"image/png": picture}, metadata={"image/png": {"alt": alt}})
+
+
+def code(source, *outputs, tags=()):
+    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+
+
+def test_first_use_of_a_term_is_linked_once_and_nothing_but_prose_is_touched():
+    glossary = conf.read_glossary(
+        "- **rate** (also: rates): A.\n- **learning rate**: B,\n  and more.\n- **epoch**: C.\n"
+    )
+    assert glossary["learning rate"] == (["learning rate"], "B, and more.")
+    text = "## An epoch\n\n| epoch |\n\n`epoch` [epoch](x.md) subepoch **Epoch**, epoch. The learning rate; Rates."
+    cells = conf.link_terms(conf.prepare(as_notebook(new_markdown_cell(text))), glossary)["cells"]
+    linked = "**{term}`Epoch <epoch>`**, epoch. The {term}`learning rate <learning rate>`; {term}`Rates <rate>`."
+    assert cells[1]["source"] == f"## An epoch\n\n| epoch |\n\n`epoch` [epoch](x.md) subepoch {linked}"
+
+
+def test_nothing_is_fetched_from_outside():
     badge = "[![Open in Colab](https://example.org/badge.svg)](https://example.org/colab)"
-    cells = [new_markdown_cell(f"# 1. Small\n\n{badge}\n\n| | |\n| --- | --- |\n| **Time** | about 5 minutes |")]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_small.ipynb")
-    texts = {
-        "README.md": "# Course\n\n![Results](docs/results.png) [card](data/README.md) [tool](Makefile)\n",
-        "data/README.md": "# Card\n\n[back](../README.md#top)\n",
-        "docs/glossary.md": "# Glossary\n\nWords.\n\n- **epoch** (also: epochs): One pass.\n",
-        "docs/results.png": "picture",
-        "docs/site.css": "",
-        "Makefile": "",
-        "results/times.json": '{"01_small": 6.8}',
-        "npm/mathjax/es5/tex-svg.js": "",
-    }
-    for name, text in texts.items():
-        (tmp_path / name).write_text(text)
-    return tmp_path
+    assert read("docs/a", badge) == "[Open in Colab](https://example.org/colab)"
+    player = '<link rel="stylesheet"\nhref="https://example.org/icons.css"><script>let moves = 1</script>'
+    shown = new_output("display_data", {"text/html": player})
+    for builder in ("html", "revealjs"):
+        page = read("notebooks/01_a", nbformat.writes(new_notebook(cells=[code("play()", shown)])), builder)
+        assert "let moves = 1" in page and "icons.css" not in page
 
 
-def test_everything_that_exists_becomes_a_page(small_project):
-    assert make_site.find_pages(small_project)["About the course"][-1].name == "glossary.md"
-    assert "Solutions" not in make_site.find_pages(small_project)
-    (small_project / "notebooks" / "solutions").mkdir()
-    (small_project / "notebooks" / "solutions" / "01_solutions.ipynb").write_text("{}")
-    (small_project / "docs" / "model-card.md").write_text("# Model card")
-    parts = make_site.find_pages(small_project)
-    assert [path.as_posix() for path in parts["Solutions"]] == ["notebooks/solutions/01_solutions.ipynb"]
-    assert "docs/model-card.md" in [path.as_posix() for path in parts["About the course"]]
+def test_front_pages_lead_to_all_notebooks_and_glossary_can_be_linked_to():
+    assert all(f"\n{pages}\n" in read("README", "# Course\n") for pages in conf.PARTS.values())
+    assert "\nnotebooks/*\n" in read("README", "# Course\n", "revealjs")
+    page = read("docs/glossary", GLOSSARY_PAGE)
+    assert "```{glossary}" in page and all(
+        f"\n{term}\n  {meaning}\n" in page for term, (_, meaning) in GLOSSARY.items()
+    )
 
 
-def test_gathered_pages_link_to_each_other_and_to_the_project(small_project):
-    make_site.gather(small_project)
-    source = make_site.SOURCE
-    index = (source / "index.md").read_text()
-    assert "[card](data/README.md)" in index
-    assert f"[tool]({make_site.ADDRESS}Makefile)" in index
-    assert "![Results](docs/results.png)" in index and (source / "docs" / "results.png").read_text() == "picture"
-    assert "(../index.md#top)" in (source / "data" / "README.md").read_text()
-    for page in ("notebooks/01_small", "data/README", "docs/glossary", "times"):
-        assert f"\n{page}\n" in index
-    first = nbformat.read(source / "notebooks" / "01_small.ipynb", as_version=4).cells[0].source
-    assert "[Open in Colab](https://example.org/colab)" in first and "badge.svg" not in first
-    assert "| [1. Small](notebooks/01_small.ipynb) | 7 s | about 5 minutes |" in (source / "times.md").read_text()
-
-
-def test_gathering_leaves_the_project_as_it_is(small_project):
-    before = (small_project / "notebooks" / "01_small.ipynb").read_bytes()
-    make_site.gather(small_project)
-    make_site.gather(small_project)
-    assert (small_project / "notebooks" / "01_small.ipynb").read_bytes() == before
-
-
-def test_links_out_of_the_project_and_into_the_page_are_left_alone(small_project):
-    text = "[a](https://example.org/x) [b](#here) [c](../../etc/passwd) [d](missing.md)"
-    page = make_site.Path("data/README.md")
-    assert make_site.mend_links(text, page, {page}, small_project) == text
-
-
-def test_figures_get_their_text_and_forms_are_left_out():
-    alt = "Two bars."
-    figure = new_output("display_data", {"image/png": "aa"}, metadata={"image/png": {"alt": alt}})
+def test_figures_get_their_text_forms_are_left_out_and_setup_is_folded():
     form = new_output("display_data", {"text/plain": "Box(children=(VBox("})
-    setup = new_code_cell("import helpers", metadata={"tags": ["setup"]})
-    notebook = new_notebook(cells=[new_code_cell("f()", outputs=[figure, form]), setup])
-    prepared = make_site.prepare_notebook(notebook, str)
-    assert prepared.cells[0].metadata["mystnb"] == {"image": {"alt": alt}}
-    assert prepared.cells[0].outputs == [figure]
-    assert "hide-input" in prepared.cells[1].metadata["tags"]
+    cells = conf.prepare(as_notebook(code("f()", figure(alt="Bars."), form), code("import x", tags=["setup"])))["cells"]
+    assert cells[1]["metadata"]["mystnb"] == {"image": {"alt": "Bars."}} and len(cells[1]["outputs"]) == 1
+    assert "hide-input" in cells[2]["metadata"]["tags"]
 
 
-def test_a_notebook_without_measured_time_says_so():
-    notebook = new_notebook(cells=[new_markdown_cell("# 2. New")])
-    page = make_site.write_times({make_site.Path("notebooks/02_new.ipynb"): notebook}, {})
-    assert "| not measured |  |" in page
+def test_headings_begin_slides_and_what_does_not_fit_goes_on_below():
+    text = "\n\n".join(["## Long", *["word " * 100] * 4, "## Short\n\nEnd."])
+    titles = [slide[0]["source"] for slide in slides_of(new_markdown_cell(text))]
+    assert titles == ["# 1. Title", "## Long", "### Long", "## Short"]
 
 
-# --- glossary -------------------------------------------------------------------------------------------------------
+def test_answer_waits_for_a_click_and_its_reading_stays_with_it():
+    (_, slide) = slides_of(
+        new_markdown_cell("## Sum"), code("1 + 1", new_output("stream", text="2")), new_markdown_cell("It is two.")
+    )
+    sources = [cell["source"] for cell in slide]
+    assert sources == ["## Sum", "1 + 1", '<div class="fragment">', "1 + 1", "It is two.", "</div>"]
+    assert slide[1]["outputs"] == [] and "remove-input" in slide[3]["metadata"]["tags"]
 
 
-def test_first_use_of_a_term_is_found_once_and_whole_words_only():
-    forms = glossary.term_of_form({"epoch": (["epochs"], "One pass."), "test image": (["test images"], "Exam.")})
-    seen = set()
-    assert glossary.find_terms("Each Epoch and subepoch; test images, epochs.", forms, seen) == [
-        ("Each ", None),
-        ("Epoch", "epoch"),
-        (" and subepoch; ", None),
-        ("test images", "test image"),
-        (", epochs.", None),
-    ]
-    assert glossary.find_terms("An epoch again", forms, seen) == [("An epoch again", None)]
+@pytest.mark.parametrize("width, height", [(640, 480), (350, 350), (1100, 1100), (2000, 300)])
+def test_figure_below_long_code_goes_on_the_next_slide_with_the_sentence_that_reads_it(width, height):
+    long = code("x = 1\n" * 15 + "show_figure(\n    'Alt (a).',\n)", figure(width, height))
+    first, second = slides_of(new_markdown_cell("## F"), long, new_markdown_cell("This reads it."))[1:]
+    assert first[1]["source"].endswith("x = 1") and second[2]["source"] == "This reads it."
+    drawn = second[1]["outputs"][0]["metadata"]["image/png"]
+    assert drawn["width"] <= conf.WIDTH and abs(drawn["width"] / drawn["height"] - width / height) < 0.05
 
 
-def test_longer_term_wins():
-    forms = glossary.term_of_form({"rate": ([], "x."), "learning rate": ([], "y.")})
-    assert glossary.find_terms("learning rate", forms, set()) == [("learning rate", "learning rate")]
+def test_setup_code_and_code_of_exercises_are_left_out():
+    exercise = new_markdown_cell("## Exercises\n\n**1.** Do it. See [all](solutions/01.ipynb).")
+    slides = slides_of(
+        code("import secret", new_output("stream", text="Images"), tags=["setup"]), exercise, code("answer = None")
+    )
+    shown = [cell for slide in slides for cell in slide]
+    assert [cell["metadata"].get("tags") for cell in shown if cell["cell_type"] == "code"] == [["remove-input"]]
+    assert shown[-1]["source"] == "**1.** Do it. See all."
 
 
-def test_glossary_with_a_faulty_line_names_it():
-    with pytest.raises(ValueError, match='"- epoch: One pass." is no entry'):
-        glossary.read_glossary("# G\n\n- **a**: B.\n- epoch: One pass.\n")
+def test_folded_answers_are_speaker_notes():
+    text = "## Q\n\n**1.** Why 2 < 3?\n\n<details><summary>Answer</summary>\n\nSo it `is`.\n\n</details>\n\n**2.** And?"
+    (_, slide) = slides_of(new_markdown_cell(text))
+    notes = '<aside class="notes"><p>1. Why 2 &lt; 3? Answer: So it is.</p></aside>'
+    assert [cell["source"] for cell in slide[1:]] == ["**1.** Why 2 < 3?", notes, "**2.** And?"]
 
 
-def test_glossary_becomes_a_directive_with_every_term():
-    text = (PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8")
-    directive = glossary.as_directive(text)
-    assert all(f"\n{term}\n  {meaning}\n" in directive for term, (_, meaning) in GLOSSARY.items())
+@pytest.mark.parametrize("path", sorted((PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_notebook_becomes_slides_with_all_its_outputs(path):
+    text = path.read_text(encoding="utf-8")
+    notebook = conf.prepare(json.loads(text))
+    slides = json.loads(read(f"notebooks/{path.stem}", text, "revealjs"))
+    nbformat.validate(slides)
+    sources = [cell["source"] for cell in slides["cells"]]
+    assert sources.count('<div class="fragment">') == sources.count("</div>") > 0
+    pictures = [sum("image/png" in str(cell.get("outputs")) for cell in deck["cells"]) for deck in (notebook, slides)]
+    assert pictures[0] == pictures[1] and all(height <= conf.ROOM for _, _, height, _ in conf.take_apart(notebook))
 
 
 def test_glossary_is_sorted_short_and_without_doubles():
+    assert len(GLOSSARY) == len(re.findall(r"^- ", GLOSSARY_PAGE, flags=re.MULTILINE)) > 50
     assert list(GLOSSARY) == sorted(GLOSSARY, key=str.casefold)
-    forms = [form.casefold() for term, (others, _) in GLOSSARY.items() for form in [term, *others]]
-    assert len(forms) == len(set(forms)) and len(GLOSSARY) > 50
-    for term, (_, meaning) in GLOSSARY.items():
-        assert meaning.endswith(".") and len(slides.split_sentences(meaning)) <= 3, term
+    forms = [form.casefold() for all_forms, _ in GLOSSARY.values() for form in all_forms]
+    assert len(forms) == len(set(forms))
+    assert all(meaning.endswith(".") and len(meaning) < 400 for _, meaning in GLOSSARY.values())
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -156,70 +160,10 @@ def test_glossary_has_every_term_that_a_notebook_introduces(path):
     prose = "\n".join(cell.source for cell in cells[1:] if cell.cell_type == "markdown")
     bold = {words.strip(".:").casefold().removeprefix("the ") for words in re.findall(r"\*\*([^*\n]+?)\*\*", prose)}
     terms = {words for words in bold if len(words.split()) <= 3 and not re.search(r"[\d(?]|^next$|^end", words)}
-    assert terms - set(glossary.term_of_form(GLOSSARY)) - EMPHASIS == set()
+    assert terms - {form.casefold() for forms, _ in GLOSSARY.values() for form in forms} - EMPHASIS == set()
 
 
-# --- what it is built from ------------------------------------------------------------------------------------------
-
-
-def test_python_packages_are_pinned_and_have_a_reason():
+def test_packages_are_pinned_and_have_a_reason():
     lines = (PROJECT / "docs" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     for line in filter(None, lines):
         assert line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[\d.]+ +# .+", line), line
-
-
-def test_npm_packages_are_pinned_with_their_checksums():
-    wanted = json.loads((PROJECT / "docs" / "package.json").read_text(encoding="utf-8"))
-    locked = json.loads((PROJECT / "docs" / "package-lock.json").read_text(encoding="utf-8"))["packages"]
-    names = wanted["dependencies"] | wanted["devDependencies"]
-    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in names.values())
-    assert {f"node_modules/{name}" for name in names} <= set(locked)
-    for name, package in locked.items():
-        assert name == "" or package["integrity"].startswith("sha512-")
-
-
-# --- the built site -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not PAGES, reason="needs `make site`")
-def test_built_pages_fetch_nothing_from_elsewhere():
-    for path in PAGES:
-        fetched = slides.outside_fetches(path.read_text(encoding="utf-8"))
-        assert fetched and not [address for address in fetched if re.match(r"[a-z]+:|//", address)], path
-
-
-@pytest.mark.skipif(not PAGES, reason="needs `make site`")
-def test_built_notebooks_link_each_term_once():
-    for path in (SITE / "notebooks").glob("*.html"):
-        linked = re.findall(r'glossary\.html#(term-[^"]+)"', path.read_text(encoding="utf-8"))
-        assert len(linked) > 5 and len(linked) == len(set(linked)), path
-
-
-BAD_PAGE = """<!DOCTYPE html><html lang="en"><head><title>Bad</title></head><body><main><article><h1>Bad</h1>
-<img src="https://example.org/picture.png"> <p style="color: #ccc; background: white">Too pale.</p>
-<a href="#x" tabindex="-1">Out of reach</a> <p style="width: 700px">Too wide.</p>
-<details><summary>Stuck</summary><p>Answer</p></details></article></main>
-<script>console.error("oh no"); document.querySelector("summary").onclick = e => e.preventDefault()</script>
-</body></html>"""
-
-
-def test_the_check_in_chromium_finds_what_is_wrong(tmp_path):
-    axe = PROJECT / "build" / "npm" / "node_modules" / "axe-core"
-    browser = any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    if not (CHECKER.exists() and axe.exists() and browser):
-        pytest.skip("needs `make site` and Chromium")
-    (tmp_path / "index.html").write_text(BAD_PAGE)
-    command = [CHECKER, PROJECT / "tools" / "check_site.py", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1
-    for words in (
-        "oh no",
-        "asks the network for https://example.org/picture.png",
-        "picture without text: picture.png",
-        "the keyboard does not reach A Out of reach",
-        "scrolls sideways",
-        "folded part 1 does not open",
-        "color-contrast",
-        'does not find "dropout"',
-    ):
-        assert words in done.stdout

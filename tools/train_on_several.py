@@ -146,7 +146,7 @@ def work(options, log, joined):
         limits = {"heartbeat_timeout_seconds": SILENCE, "shutdown_timeout_seconds": SILENCE}
         limits |= {"initialization_timeout": options.wait, "coordinator_bind_address": options.first}
         jax.distributed.initialize(options.first, options.processes, options.number, **limits)
-        joined.set()
+        joined.send(True)
         train(*data, options)
         jax.distributed.shutdown()  # waits for the others: the first to leave would end them
         code = 0
@@ -170,13 +170,13 @@ def watch(options):
     options.folder.mkdir(parents=True, exist_ok=True)
     log = options.folder / f"process_{options.number}.log"
     spawn = multiprocessing.get_context("spawn")
-    joined = spawn.Event()
-    process = spawn.Process(target=work, args=(options, log, joined))
+    joined, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=work, args=(options, log, sender))
     process.start()
     process.join()
     if process.exitcode in (0, REFUSED):
         return process.exitcode
-    if joined.is_set():
+    if joined.poll():
         what = "stops, because another process died or cannot be reached, or because this one was killed or failed"
         advice = "start the same command again on every machine, and training goes on after the last whole epoch"
     else:
