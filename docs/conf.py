@@ -39,7 +39,7 @@ revealjs_script_plugins = [{"src": "revealjs/plugin/notes/notes.js", "name": "Re
 
 PARTS = {"Notebooks": "notebooks/*", "Solutions": "notebooks/solutions/*", "About the course": "data/*\ndocs/*\n*"}
 WIDTH, ROOM = 1180, 610  # pixels of a slide, below its heading; docs/slides.css sets the sizes that are counted with
-TOCTREE = "\n\n```{{toctree}}\n:glob:\n{}\n{}\n```\n"
+TOCTREE = "\n\n```{{toctree}}\n:glob:\n:maxdepth: 1\n{}\n{}\n```\n"
 
 
 def read_page(app, page, source):
@@ -177,7 +177,7 @@ def set_size(output):
         return int(scale * height) + 12
     if "text/html" in data:
         rows = "".join(data["text/html"]).count("<tr")
-        return 37 * rows + 12 if rows else 532  # what is no table moves
+        return 37 * rows + 12 if rows else 480  # what is no table moves
     return print_height("".join(output.get("text") or data.get("text/plain", "")))
 
 

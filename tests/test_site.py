@@ -57,7 +57,7 @@ def code(source, *outputs, tags=()):
 
 def test_first_use_of_a_term_is_linked_once_and_nothing_but_prose_is_touched():
     glossary = conf.read_glossary(
-        "- **rate** (also: rates): A.\n- **learning rate**: B,\n  and more.\n- **epoch**: C.\n"
+        "- **rate** (also: rates): A.\n- **learning**: D.\n- **learning rate**: B,\n  and more.\n- **epoch**: C.\n"
     )
     assert glossary["learning rate"] == (["learning rate"], "B, and more.")
     text = "## An epoch\n\n| epoch |\n\n`epoch` [epoch](x.md) subepoch **Epoch**, epoch. The learning rate; Rates."
