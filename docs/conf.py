@@ -27,8 +27,7 @@ myst_heading_anchors = 3
 html_theme = "sphinx_book_theme"
 html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2, "use_fullscreen_button": False}
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
-html_static_path = ["site.css"]
-html_css_files = ["site.css"]
+html_static_path = html_css_files = ["site.css"]
 html_show_search_summary = False  # a page opened from disk may not read the others
 
 revealjs_static_path = ["slides.css"]
@@ -115,8 +114,7 @@ def make_slides(notebook):
             cells.append(text_cell('<div class="fragment">'))
             folds += 1
         cells += own
-        used += height
-        before = kind
+        used, before = used + height, kind
     cells += [text_cell("</div>")] * folds
     return {**notebook, "cells": [{**cell, "id": f"slide-{number}"} for number, cell in enumerate(cells)]}
 
@@ -153,14 +151,16 @@ def add_text(pieces, block):
     lines = re.sub(r"\n(?![-|]|\d+\. )", " ", re.sub(r"\]\([^)]*\)", "", block)).splitlines()
     height = 12 + 36 * sum(ceil(len(line) / (105 if line.startswith("|") else 88)) for line in lines)
     kind = "heading" if block.startswith("#") else "text"
+    above, own, height_above = pieces[-1] if pieces else ("", [], 0)
+    reads = above == "answer" and len(own) == 1
+    goes_on = block.startswith("- ") and above in ("answer", "text") and height_above + height <= ROOM
     if fold:
-        question = pieces[-1][1][0]["source"]
-        notes = html.escape(re.sub(r"\*\*|`|\]\([^)]*\)", "", f"{question} {fold[1]}: {fold[2]}"))
-        pieces[-1][1].append(text_cell(f'<aside class="notes"><p>{" ".join(notes.split())}</p></aside>'))
-    elif pieces and pieces[-1][0] == "answer" and len(pieces[-1][1]) == 1 and kind == "text":
-        figure = pieces[-1][1][0]["outputs"][-1].get("metadata", {}).get("image/png", {"width": WIDTH})
-        beside = figure["width"] <= WIDTH - 436 and height <= 160  # as docs/slides.css has it
-        pieces[-1][1].append(text_cell(block))
+        notes = html.escape(re.sub(r"\*\*|`|\]\([^)]*\)", "", f"{own[0]['source']} {fold[1]}: {fold[2]}"))
+        own.append(text_cell(f'<aside class="notes"><p>{" ".join(notes.split())}</p></aside>'))
+    elif kind == "text" and (reads or goes_on):
+        figure = own[0].get("outputs", [{}])[-1].get("metadata", {}).get("image/png", {"width": WIDTH})
+        beside = reads and figure["width"] <= WIDTH - 436 and height <= 160  # as docs/slides.css has it
+        own.append(text_cell(block))
         pieces[-1][2] += 0 if beside else height
     else:
         pieces.append([kind, [text_cell(block)], height])

@@ -1,4 +1,4 @@
-"""Training in several processes on 127.0.0.1. It needs JAX: `make test-machines` runs it, `make test` does not."""
+"""Training in several processes on 127.0.0.1. It needs JAX: `make test-slow` runs it, `make test` does not."""
 
 import os
 import re
