@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
-QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-component-update", "disable-sync")
+QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "disable-sync")  # what Playwright itself does not switch off
 VIEWS = {"light": {}, "dark": {"color_scheme": "dark"}, "phone": {"viewport": {"width": 375, "height": 812}}}
 # what runs in the page: the places of the slides; parts that stick out of the page or slide; pictures; links
 SLIDES = "window.Reveal ? Reveal.getSlides().map(slide => Reveal.getIndices(slide)) : [null]"
