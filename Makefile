@@ -6,7 +6,7 @@
 # make benchmark   measure time and memory, for docs/performance.md: make benchmark PNEUMONIA_DATA=path/to/chest_xray
 # make slides      a deck of slides for each notebook into build/slides, from the stored outputs
 # make site        the course as a site into build/site, from the stored outputs
-# make check-site  open every slide and every page in Chromium and look for faults
+# make soak        the notebooks ten times in a row, each time with the stored outputs; watch that nothing grows (hours)
 # make lock        write requirements.lock anew after a change of requirements.txt
 # PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the images (see data/README.md)
 
@@ -17,7 +17,7 @@ MACHINES := build/machines-venv/bin/python
 INSTALL := -m pip install --quiet --disable-pip-version-check
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-slow test-real refresh benchmark slides site check-site lock
+.PHONY: run test test-slow test-real refresh benchmark slides site soak lock
 
 run: .venv/ready
 	@$(COURSE) tools/run.py
@@ -45,16 +45,20 @@ benchmark: .venv/ready build/docs-venv/ready-for-benchmark
 # -E reads all pages anew, -W: a warning is a fault
 slides: build/docs-venv/ready
 	@rm -rf build/slides
-	@$(DOCS) -m sphinx -q -E -W --keep-going -b revealjs -c docs -d build/doctrees/slides . build/slides
+	@$(DOCS) -m sphinx -q -E -W --keep-going -b revealjs -D "include_patterns=README.md,notebooks/*.ipynb" -c docs \
+		-d build/doctrees/slides . build/slides
+	@cp build/slides/README.html build/slides/index.html
 	@echo "The slides begin at build/slides/index.html"
 
 site: build/docs-venv/ready
 	@rm -rf build/site
 	@$(DOCS) -m sphinx -q -E -W --keep-going -b html -c docs -d build/doctrees/site . build/site
+	@cp build/site/README.html build/site/index.html
 	@echo "The site begins at build/site/index.html"
 
-check-site: slides site
-	@$(DOCS) docs/check_pages.py
+soak: .venv/ready
+	for run in 1 2 3 4 5 6 7 8 9 10; do $(COURSE) -m pytest -q --nbval --nbval-current-env notebooks || exit 1; \
+		du -sb data/cache build results; git status --short; done
 
 # all packages, for every system and Python, with the sums of their files
 lock:

@@ -1,4 +1,4 @@
-"""What site and slides are made from; how they look in a browser is the matter of `make check-site`."""
+"""What site and slides are made from; how they look in a browser is the matter of docs/check_pages.py."""
 
 import base64
 import io
