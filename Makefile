@@ -34,7 +34,7 @@ test-slow: .venv/ready build/machines-venv/ready
 	$(MACHINES) -m pytest tests/several_machines.py
 
 test-real: .venv/ready
-	$(COURSE) -m pytest --nbval --nbval-current-env notebooks
+	$(COURSE) -m pytest -n 2 --dist loadscope --nbval --nbval-current-env notebooks
 
 refresh: .venv/ready
 	@$(COURSE) tools/run.py --refresh

@@ -20,6 +20,7 @@ import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import numpy as np
@@ -612,7 +613,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     check_sentence(str(caught.value), tmp_path, "notes.txt could not be written (File too large)", "make room")
     with pytest.raises(sources.DataError, match="could not be written"):
         sources.write_whole(path / "below a file.txt", "")
-    monkeypatch.setattr(os, "replace", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(os, "replace", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         sources.write_whole(path, "interrupted")
     assert contents(path.parent) == {"notes.txt": b"\0\xff"}

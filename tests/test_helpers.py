@@ -205,7 +205,7 @@ def test_scores_are_those_counted_by_hand():
 
 
 def save(model="cnn", split="test", probabilities=PROBABILITIES):
-    return helpers.save_result(model, split, range(100, 106), LABELS, probabilities, seconds=12.5, notebook=3)
+    return helpers.save_result(model, split, range(100, 106), LABELS, probabilities, 12.5, 3, weights="imagenet")
 
 
 def saved(name="phantoms"):
@@ -215,7 +215,7 @@ def saved(name="phantoms"):
 def test_a_result_is_kept_with_its_predictions():
     scores = save(probabilities=np.float32([0.123449, 0.4, 0.5, 0.2, 0.3, 1]))
     run = {"model": "cnn", "split": "test", "seed": 0}
-    assert saved() == [{**run, **scores, "seconds": 12.5, "notebook": 3}]
+    assert saved() == [{**run, **scores, "seconds": 12.5, "weights": "imagenet", "notebook": 3}]
     lines = (helpers.OWN_RESULTS / "phantoms_predictions.csv").read_text().splitlines()
     assert lines[0] == "model,split,seed,index,label,probability" and len(lines) == 7
     assert lines[1] == "cnn,test,0,100,0,0.1234" and lines[-1] == "cnn,test,0,105,1,1.0"

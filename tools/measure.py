@@ -182,13 +182,10 @@ ABLATION |= {f"all but {name}": {*WAYS.values()} - {way} for name, way in WAYS.i
 ABLATION = {name: partial(six_fold, ways) for name, ways in ABLATION.items()}
 
 
-def head_first(training, validation, seed, augmented=True, rate=None):
-    """The recipe of networks.start_vgg16; rate: a learning rate in the place of its own, a function of all steps."""
+def head_first(training, validation, seed, augmented=True):
+    """The recipe of networks.start_vgg16."""
     changes = [partial(layers.RandomRotation, 0.05, **FILL), *SHIFTS_AND_ZOOMS] if augmented else []
     model, _ = networks.start_vgg16(*training, [change(seed=seed) for change in changes], VGG16_EPOCHS)
-    if rate:
-        steps = VGG16_EPOCHS * len(training[1]) // 32
-        model.compile(keras.optimizers.SGD(rate(steps), momentum=0.9), **LOSS)
     return model, training, validation, VGG16_EPOCHS
 
 
@@ -216,25 +213,6 @@ TRANSFER = {
     "first the head, from random weights": from_random_weights(head_first),
     "first the head, without augmentation": partial(head_first, augmented=False),
 }
-
-
-def rising_to(peak, steps):
-    return schedules.CosineDecay(1e-5, steps - steps // 10, warmup_target=peak, warmup_steps=steps // 10)
-
-
-TRIED = {
-    "all at once, the article's recipe": at_once,
-    "first the head, rate 0.0001": partial(head_first, rate=lambda steps: 1e-4),
-    "first the head, rate 0.0003": partial(head_first, rate=lambda steps: 3e-4),
-    "first the head, rate falling from 0.0003": partial(head_first, rate=partial(schedules.CosineDecay, 3e-4)),
-    "first the head, rate rising to 0.0001, then falling": partial(head_first, rate=partial(rising_to, 1e-4)),
-    "first the head, rate rising to 0.0003, then falling": partial(head_first, rate=partial(rising_to, 3e-4)),
-}
-
-
-def measure_vgg16():
-    taken = {"notebook 4": head_first}
-    return train_all(taken, range(10), mixed=True) + train_all(taken, SEEDS) + train_all(TRIED, SEEDS, mixed=True)
 
 
 def five_views(images):
@@ -335,7 +313,6 @@ EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measur
     "seeds": ("kermany.json", 60, "notebooks that compare scores with a band; simulated images, too", measure_seeds),
     "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
     "transfer": ("transfer.json", 15, "changes of notebook 4's recipes", partial(compare, TRANSFER, mixed=True)),
-    "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
     "ingredients": ("ingredients.json", 15, "notebook 7's ingredients", partial(compare_further, INGREDIENTS)),
     "recipes": ("recipes.json", 60, "notebook 7's recipe, longer or larger", partial(compare_further, RECIPES)),
