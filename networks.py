@@ -70,7 +70,8 @@ def training_callbacks(name, epochs):
     )
 
     def end_epoch(epoch, logs):
-        write_whole(lowest, str(float(best.best)))
+        if best.best is not None:  # as it is without validation images
+            write_whole(lowest, str(float(best.best)))
         names = sorted(set(logs) - {"learning_rate"})
         words = [f"{name.replace('val_', 'validation ')} {logs[name]:.3f}" for name in names]
         print(f"epoch {epoch + 1}/{epochs}: {', '.join(words)}", flush=True)
