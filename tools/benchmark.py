@@ -143,7 +143,7 @@ def network(name, doing, precision, count):
     networks.import_keras().mixed_precision.set_global_policy(precision)
     images, labels = helpers.get_train_data()
     images, labels = images[: int(count)], labels[: int(count)]
-    model = networks.build_cnn() if name == "cnn" else networks.start_vgg16(images, labels, [], epochs=2)[0]
+    model = networks.build_cnn() if name == "cnn" else networks.start_vgg16(images, labels, [], epochs=2)
     if doing == "inference":
         model.predict(images[:64], batch_size=64, verbose=0)  # the first batch prepares the network
         return measured(model.predict, images, batch_size=64, verbose=0, repeats=3)

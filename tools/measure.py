@@ -32,7 +32,7 @@ keras = networks.import_keras()
 layers, schedules = keras.layers, keras.optimizers.schedules
 SEEDS = (0, 1, 2)
 MARGIN = 0.03  # of a band, on both sides of what the seeds gave
-VGG16_EPOCHS = 5  # of notebook 4
+VGG16_EPOCHS = 2  # of notebook 4
 LOSS = {"loss": "binary_crossentropy", "metrics": ["accuracy"]}
 
 # layers, to be made after a seed is set
@@ -182,10 +182,14 @@ ABLATION |= {f"all but {name}": {*WAYS.values()} - {way} for name, way in WAYS.i
 ABLATION = {name: partial(six_fold, ways) for name, ways in ABLATION.items()}
 
 
-def head_first(training, validation, seed, augmented=True):
-    """The recipe of networks.start_vgg16."""
+def head_first(training, validation, seed, augmented=True, frozen=networks.FROZEN, rate=None):
+    """The recipe of networks.start_vgg16; rate: the learning rate to fall from, in the place of its own."""
     changes = [partial(layers.RandomRotation, 0.05, **FILL), *SHIFTS_AND_ZOOMS] if augmented else []
-    model, _ = networks.start_vgg16(*training, [change(seed=seed) for change in changes], VGG16_EPOCHS)
+    with mock.patch.object(networks, "FROZEN", frozen):
+        model = networks.start_vgg16(*training, [change(seed=seed) for change in changes], VGG16_EPOCHS)
+    if rate:
+        falling = schedules.CosineDecay(rate, VGG16_EPOCHS * len(training[1]) // 32)
+        model.compile(keras.optimizers.SGD(falling, momentum=0.9), **LOSS)
     return model, training, validation, VGG16_EPOCHS
 
 
@@ -195,13 +199,13 @@ def at_once(training, validation, _, prepare=keras.applications.vgg16.preprocess
     dense = [layers.Dense(128, activation="relu"), layers.Dropout(0.3), layers.Dense(64, activation="relu")]
     last = layers.Dense(1, activation="sigmoid", dtype="float32")
     head = keras.Sequential([layers.GlobalAveragePooling2D(), *dense, last])
-    model = keras.Model(inputs, head(networks.load_vgg16()[0](prepare(inputs * 255))))
+    model = keras.Model(inputs, head(networks.load_vgg16()(prepare(inputs * 255))))
     model.compile(keras.optimizers.SGD(1e-4, momentum=0.95), **LOSS)
     return model, training, validation, 3
 
 
 def random_vgg16(size=64):
-    return keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3)), "random"
+    return keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
 
 
 from_random_weights = mock.patch.object(networks, "load_vgg16", random_vgg16)
@@ -213,6 +217,17 @@ TRANSFER = {
     "first the head, from random weights": from_random_weights(head_first),
     "first the head, without augmentation": partial(head_first, augmented=False),
 }
+
+
+TRIED = {
+    "all at once, the article's recipe": at_once,
+    "blocks 3 to 5 instead of 4 and 5": partial(head_first, frozen=networks.FROZEN[:2]),
+    "rate falling from 0.001 instead of 0.0003": partial(head_first, rate=1e-3),
+}
+
+
+def measure_vgg16():
+    return train_all({"notebook 4": head_first}, range(10)) + train_all(TRIED, SEEDS)
 
 
 def five_views(images):
@@ -237,7 +252,7 @@ def further(name, size=64, epochs=2, changes=(), prepare=None, weighted=False, a
         kinds = {kind: np.asarray(prepare(images)) for kind, images in kinds.items()}
         streams = [stream.map(lambda images, classes: (prepare(images), classes)) for stream in streams]
     classes = rows["class"].to_numpy()
-    model, _ = networks.start_vgg16(streams[0], classes, [change() for change in changes], epochs, size)
+    model = networks.start_vgg16(streams[0], classes, [change() for change in changes], epochs, size)
     model.optimizer.use_ema = averaged
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaged else []
     weights = {label: 0.5 / np.mean(classes == label) for label in (0, 1)} if weighted else None
@@ -313,6 +328,7 @@ EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measur
     "seeds": ("kermany.json", 60, "notebooks that compare scores with a band; simulated images, too", measure_seeds),
     "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
     "transfer": ("transfer.json", 15, "changes of notebook 4's recipes", partial(compare, TRANSFER, mixed=True)),
+    "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
     "ingredients": ("ingredients.json", 15, "notebook 7's ingredients", partial(compare_further, INGREDIENTS)),
     "recipes": ("recipes.json", 60, "notebook 7's recipe, longer or larger", partial(compare_further, RECIPES)),
