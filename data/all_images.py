@@ -3,7 +3,9 @@
 import pandas as pd
 
 from .select_images import hold_out_patients, leave_out_repeats, patient_of
-from .sources import CLASSES, SOURCES, DataError, choose_source, list_images
+from .sources import CLASSES, REAL, SOURCES, DataError, choose_source, list_images, say_once
+
+COUNTS = {"train/NORMAL": 1341, "train/PNEUMONIA": 3875, "test/NORMAL": 234, "test/PNEUMONIA": 390}
 
 
 def list_all_images(size=64):
@@ -20,6 +22,10 @@ def list_all_images(size=64):
         raise DataError("This source has only the images of notebooks 1 to 6: set PNEUMONIA_DATA to another one.")
     folder = source.folder(size)
     names = list_images(folder, ("train", "test") if source.names_patients else ("train", "validation", "test"))
+    found = {place: sum(name.startswith(place) for name in names) for place in COUNTS}
+    fewer = [f"{found[place]:,} of {COUNTS[place]:,} in {place}" for place in COUNTS if found[place] < COUNTS[place]]
+    if source.words == REAL and fewer:
+        say_once(f"Images of the data set are missing, so results will differ: {', '.join(fewer)}.")
     if source.names_patients:
         unique = set(leave_out_repeats(folder, names))
         names = [name for name in names if name in unique or name.startswith("test/")]

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .sources import CLASSES, COLUMNS, TABLE, DataError, find_images, list_images, read_images, write_whole
+from .sources import CLASSES, COLUMNS, OTHER_NAMES, TABLE, DataError, find_images, list_images, read_images, write_whole
 
 SEED = 0
 SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 200)}  # (folder, images per class)
@@ -32,7 +32,8 @@ def patient_of(filename):
     healthy = re.match(r"(?:NORMAL2-)?IM-\d+", name)
     ill = re.match(r"person(\d+)_(bacteria|virus)_", name)
     if not healthy and not ill:
-        raise DataError(f"{filename}: no patient number in this name; expected person123_bacteria_... or IM-0123-...")
+        example = "as person1_virus_6 or IM-0115-0001 has"
+        raise DataError(f"{filename}: no patient number in this name, {example}: {OTHER_NAMES}.")
     return healthy[0] if healthy else f"{ill[2]}-{ill[1]}"
 
 
@@ -74,7 +75,7 @@ def draw_split(filenames, count, taken_patients, rng):
             drawn += images_of[patient][: count - len(drawn)]
             taken_patients.add(patient)
     if len(drawn) < count:
-        raise DataError(f"only {len(drawn)} of {count} images could be drawn: copy the whole data set once more.")
+        raise DataError(f"only {len(drawn)} of {count} images could be drawn: {OTHER_NAMES}.")
     return drawn
 
 

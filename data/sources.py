@@ -5,6 +5,7 @@ helpers.py calls `describe_source`, `load_table` and `load_images`; a student ne
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
@@ -12,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 import warnings
 import zipfile
@@ -23,7 +25,7 @@ import numpy as np
 import pandas as pd
 import pooch
 import requests
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from tqdm import tqdm
 
 from . import phantoms
@@ -32,18 +34,21 @@ DATA = Path(__file__).resolve().parent
 PROJECT = DATA.parent
 CACHE = DATA / "cache"
 TABLE = DATA / "metadata.csv"
+ATTACHED = Path("/kaggle/input")  # where Kaggle shows the data sets attached to a notebook
 COLUMNS = ["index", "class", "split", "patient", "filename"]
 SPLITS = {"train", "test", "field"}
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}  # folder of the data set: class
 
 SIZE = 64  # pixels along each side of a prepared image
-PREPARATION = 1  # raise it when read_image gives other pixels: prepared images in a cache are then made anew
-IMAGE_TYPES = (".jpeg", ".jpg", ".png")
+PREPARATION = 2  # raise it when read_image gives other pixels: prepared images in a cache are then made anew
+IMAGE_TYPES = (".jpeg", ".jpg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 MOST_PIXELS = 50_000_000
 TIMEOUT = 10  # seconds that a server may be silent
 REMAINS_AGE = 3600  # seconds after which a half-written file is of a process that was killed
 
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # read_image refuses such pictures in a sentence
+warnings.filterwarnings("ignore", module="PIL")  # read_image refuses what is no sound picture, in a sentence
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # else a PNG with a large colour profile is refused
 
 INSPIRIT = (
     "https://storage.googleapis.com/inspirit-ai-data-bucket-1/Data/AI%20Scholars/Sessions%206%20-%2010%20(Projects)"
@@ -67,10 +72,12 @@ DOWNLOADS = {
     "inspirit_metadata.csv": (INSPIRIT + "metadata.csv", None),
     "inspirit_image_data.npy": (INSPIRIT + "image_data.npy", None),
 }
+OTHER_NAMES = "take version 2 of the data set or Kaggle's copy; images of your own are for get_own_data in notebook 6"
+say_once = functools.cache(print)
 
 
-class DataError(Exception):
-    """Something is wrong with the data; the message is one sentence: what, where, what to do."""
+class DataError(ValueError):
+    """What came cannot be right, data or argument; the message is one sentence: what, where, what to do."""
 
     def _render_traceback_(self):
         # Jupyter asks for this: a student sees the sentence, not thirty lines of traceback
@@ -99,11 +106,55 @@ def read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def writable(folder):
+    """The folder, or a temporary one, with a word, where it may not be written, as in a read-only course."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return folder
+    say_once(f"The folder {folder.name} cannot be written: what belongs there is kept until this computer restarts.")
+    return Path(tempfile.gettempdir(), short_sum(str(folder).encode()), folder.name)
+
+
+@contextlib.contextmanager
+def opened(folder):
+    """Around what looks into a folder: where the system does not open it, a DataError says why."""
+    faults = {FileNotFoundError: "does not exist: look for a slip in its name"}
+    faults[NotADirectoryError] = "is a file, no folder: unpack it where it is a ZIP file, and give the folder"
+    try:
+        yield
+    except OSError as error:
+        fault = faults.get(type(error), f"cannot be read ({one_line(error)}): allow it, or copy the folder")
+        raise DataError(f"{folder.name} {fault}.") from error
+
+
+def look_into(folder):
+    """What lies in a folder (Path or zipfile.Path), sorted, without hidden things such as macOS' ._name."""
+    with opened(folder):
+        return sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: path.name)
+
+
+def find_folders(places, names):
+    """The first of the places that holds the folders of these names. Raises DataError on what is there instead."""
+    with opened(places[0]):
+        for place in places:
+            if all((place / name).is_dir() for name in names):
+                return place
+        outer = [path for path in look_into(places[0]) if path.is_dir()]
+        found = [path.name for folder in outer for path in [folder, *look_into(folder)] if path.is_dir()]
+    inside = f"only {', '.join(found[:6])}: rename these, or" if found else "nor any other:"
+    raise DataError(f"{places[0].name} does not hold the folders {', '.join(names)}, {inside} choose one that does.")
+
+
 def list_image_files(folder):
-    """The JPEG and PNG files of a folder (Path or zipfile.Path), sorted, without hidden ones such as macOS' ._name."""
-    files = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-    files = [path for path in files if path.name.lower().endswith(IMAGE_TYPES) and path.is_file()]
-    return sorted(files, key=lambda path: path.name)
+    """The image files of a folder, sorted, without hidden ones; a line says what else was left out."""
+    files = [path for path in look_into(folder) if path.is_file()] if folder.is_dir() else []
+    others = [path.name for path in files if not path.name.lower().endswith(IMAGE_TYPES)]
+    if others:
+        kinds = ", ".join(sorted({Path(name).suffix.lower() or name for name in others}))
+        say_once(
+            f"{folder.parent.name}/{folder.name}: left out {len(others)} of {len(files)} files, not read ({kinds})."
+        )
+    return [path for path in files if path.name not in set(others)]
 
 
 def list_images(folder, splits=("train", "test")):
@@ -119,9 +170,12 @@ def read_images(folder, filenames, size=SIZE):
     """
     paths = {name.rpartition(".")[0]: folder / name for name in list_images(folder)}
     stems = [name.rpartition(".")[0] for name in filenames]
-    for stem, name in zip(stems, filenames, strict=True):
-        if stem not in paths:
-            raise DataError(f"{name} is in data/metadata.csv but not in the folder: copy the whole data set once more.")
+    missing = [name for stem, name in zip(stems, filenames, strict=True) if stem not in paths]
+    if missing:
+        there = f"holds others, such as {min(paths)}" if paths else "holds no images"
+        advice = f"it {there}; {OTHER_NAMES}" if 2 * len(missing) > len(stems) else "copy these from the data set"
+        count = f"{len(missing):,} of {len(stems):,} images of data/metadata.csv"
+        raise DataError(f"{missing[0]} is not in the folder ({count} are not): {advice}.")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = pool.map(lambda stem: read_image(paths[stem], size), stems)
         try:
@@ -131,27 +185,32 @@ def read_images(folder, filenames, size=SIZE):
 
 
 def read_image(path, size=SIZE):
-    """One JPEG or PNG file as grey values.
+    """One image file as grey values.
 
     Returns uint8 of shape (size, size), squeezed to a square. Raises DataError where the file is no sound picture.
     """
     name = "/".join(Path(str(path)).parts[-3:])
     try:
-        with path.open("rb") as file, Image.open(file, formats=("JPEG", "PNG")) as image:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than any X-ray has")
             image.draft("L", (2 * size, 2 * size))  # a JPEG can be decoded at reduced size, many times faster
-            image = to_grey(ImageOps.exif_transpose(image))
+            image.load()
+            with contextlib.suppress(Exception):  # notes beside a sound picture may be broken
+                image = ImageOps.exif_transpose(image)
+            image = to_grey(image)
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2))
     except Exception as error:  # a damaged file can make the decoder raise nearly anything
         reason = "no such picture inside" if isinstance(error, UnidentifiedImageError) else one_line(error)
-        raise DataError(f"{name} is not a sound JPEG or PNG ({reason}): get this file again.") from error
+        raise DataError(f"{name} is not a sound image ({reason}): get this file again.") from error
 
 
 def to_grey(image):
     """The picture in mode "L": 8 bit grey."""
-    if image.mode.startswith("I"):  # 16 bit: Pillow would clip at 255 instead of scaling
-        return Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+    if image.mode[0] in "IF":  # more than 8 bit: Pillow would clip at 255 instead of scaling
+        values = np.asarray(image, dtype=np.float32)
+        most = next(most for most in (1, 255, 1023, 4095, 16383, 65535, values.max()) if values.max() <= most)
+        return Image.fromarray((values.clip(0) * (255 / most) + 0.5).astype("uint8"))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
@@ -201,24 +260,28 @@ def read_table(path=None, complete=None):
 def download(name):
     """Path of a downloaded file, fetched once, checked by its sum; DataError where that fails."""
     address, checksum = DOWNLOADS[name]
-    folder = CACHE / "downloads"
+    folder = in_cache("downloads")
     clear_remains(folder)
     try:
         pin = folder / f"{name}.sha256"
         if checksum is None and pin.exists():
-            checksum = pin.read_text()
+            checksum = pin.read_text(encoding="utf-8")
         pooch.get_logger().setLevel("ERROR")
         fetch = pooch.HTTPDownloader(progressbar=True, chunk_size=65_536, timeout=TIMEOUT)
         return Path(pooch.retrieve(address, checksum, fname=name, path=folder, downloader=fetch))
     except (requests.RequestException, OSError, ValueError) as error:
-        raise DataError(
-            f"{name} could not be downloaded ({why_no_download(error)}): try again later, or set PNEUMONIA_DATA to a "
-            "folder that holds the images, or to phantoms, which needs no network."
-        ) from error
+        why = why_no_download(error)
+        advice = "try again later" if ":" not in why else "then try again"
+        elsewhere = "set PNEUMONIA_DATA to a folder that holds the images, or to phantoms, which needs no network"
+        raise DataError(f"{name} could not be downloaded ({why}): {advice}, or {elsewhere}.") from error
 
 
 def why_no_download(error):
-    """A few words on why a download failed."""
+    """A few words on why a download failed; what lasts until somebody acts has a colon and what to do."""
+    if "Proxy" in str(error):
+        return "the proxy of this network refused: put its address, with name and password, in HTTPS_PROXY"
+    if "SSL" in str(error):
+        return "the server's certificate is not trusted: look at the clock, or ask who runs this network"
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
@@ -237,14 +300,14 @@ def cached(source, ingredients, prepare):
 
     The file's name holds sums over the table and the `ingredients` (bytes): when one changes, the images are made anew.
     """
-    path = CACHE / f"{source}-{table_key()}-{short_sum(ingredients)}.npy"
+    path = in_cache(f"{source}-{table_key()}-{short_sum(ingredients)}.npy")
     images = read_prepared(path)
     if images is not None:
         return images
     images, content = prepare(), io.BytesIO()
     np.save(content, images)
-    clear_remains(CACHE)
-    older = set(CACHE.glob(f"{source}-*.npy")) - {path}
+    clear_remains(path.parent)
+    older = set(path.parent.glob(f"{source}-*.npy")) - {path}
     try:
         write_whole(path, content.getvalue())
         for file in older:
@@ -256,7 +319,12 @@ def cached(source, ingredients, prepare):
 
 def table_key():
     """Changes when data/metadata.csv or the way images are prepared does."""
-    return short_sum(read_table().to_csv().encode(), f"{SIZE} pixels, preparation {PREPARATION}".encode())
+    return key_of(TABLE.read_bytes() if TABLE.is_file() else b"", f"{SIZE} pixels, preparation {PREPARATION}")
+
+
+@functools.lru_cache  # notebooks ask for it at every figure
+def key_of(_, preparation):
+    return short_sum(read_table().to_csv().encode(), preparation.encode())
 
 
 def short_sum(*parts):
@@ -274,10 +342,10 @@ def read_prepared(path):
 
 def made_once(name, files):
     """A folder of the cache, filled with files (pairs of name and bytes) where it is not there; whole or not at all."""
-    folder = CACHE / name
-    clear_remains(CACHE)
+    folder = in_cache(name)
+    clear_remains(folder.parent)
     if not folder.is_dir():
-        temporary = CACHE / f"{name}.{os.getpid()}.part"
+        temporary = folder.with_name(f"{name}.{os.getpid()}.part")
         try:
             for file, content in files:
                 write_whole(temporary / file, content)
@@ -286,6 +354,11 @@ def made_once(name, files):
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def in_cache(name):
+    """The path of something in the cache: where it lies, or where it can be written."""
+    return CACHE / name if (CACHE / name).exists() else writable(CACHE) / name
 
 
 def clear_remains(folder):
@@ -324,45 +397,46 @@ def png(image):
 
 def chosen_folder():
     """PNEUMONIA_DATA as a folder; a relative path starts at the project's folder, wherever a notebook runs."""
-    return PROJECT / Path(source_setting()).expanduser()
+    return attached_folder() if source_setting() == "auto" else PROJECT / os.path.expanduser(source_setting())
+
+
+def attached_folder():
+    """The data set where Kaggle has attached it to the notebook, or None."""
+    for place in (place for depth in range(4) for place in ATTACHED.glob("*/" * depth + "chest_xray")):
+        with contextlib.suppress(DataError):
+            return find_images(place)
 
 
 def find_images(folder):
     """The folder, or the one inside it, that holds train/NORMAL and the rest; DataError where there is none."""
-    for candidate in (folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"):
-        if all((candidate / split / label).is_dir() for split in ("train", "test") for label in CLASSES):
-            return candidate
-    raise DataError(
-        f"{folder.name} does not hold the folders train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA: "
-        "choose a folder that does."
-    )
+    names = [f"{split}/{label}" for split in ("train", "test") for label in CLASSES]
+    return find_folders([folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"], names)
 
 
 def folder_images():
-    folder = chosen_folder()
-    try:
-        inner = find_images(folder)
-        files = [(name, (inner / name).stat()) for name in list_images(inner)]
-        key = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]).encode()
-        return cached("kermany", key, lambda: read_images(inner, read_table()["filename"]))
-    except OSError as error:
-        raise DataError(f"{folder.name} cannot be read ({one_line(error)}): allow it, or copy the folder.") from error
+    folder = find_images(chosen_folder())
+    files = [(name, (folder / name).stat()) for name in list_images(folder)]
+    key = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]).encode()
+    return cached("kermany", key, lambda: read_images(folder, read_table()["filename"]))
 
 
 def prepared_real_images():
-    """The real images prepared last for this table, or None."""
-    return next(map(read_prepared, CACHE.glob(f"kermany-{table_key()}-*.npy")), None)
+    """The file of the real images prepared last for this table, or None."""
+    files = [file for folder in (CACHE, writable(CACHE)) for file in folder.glob(f"kermany-{table_key()}-*.npy")]
+    return files[0] if files else None
 
 
 def kermany_images():
-    images = prepared_real_images()
+    images = read_prepared(prepared_real_images())
     if images is None:
         images = cached("kermany", b"download", lambda: read_images(download_kermany(), read_table()["filename"]))
     return images
 
 
 def download_kermany():
-    """The folder of the real images: kagglehub's where that is installed, else Mendeley Data's ZIP file, unpacked."""
+    """The folder of the real images: attached, else kagglehub's where that is installed, else Mendeley's ZIP file."""
+    if attached_folder():
+        return attached_folder()
     if importlib.util.find_spec("kagglehub"):
         try:
             import kagglehub
@@ -497,12 +571,16 @@ def in_hosted_notebook():
 def choose_source():
     """The source in use, a key of SOURCES. Raises DataError where PNEUMONIA_DATA is neither a source nor a folder."""
     setting = source_setting()
+    if setting == "auto" and attached_folder():
+        return "folder"
     if setting == "auto":
-        return "kermany" if prepared_real_images() is not None or in_hosted_notebook() else "phantoms"
+        return "kermany" if prepared_real_images() or in_hosted_notebook() else "phantoms"
     if setting in SETTINGS:
         return setting
     if os.path.isdir(chosen_folder()):  # False, too, where the system refuses the path
         return "folder"
+    if os.path.isfile(chosen_folder()):
+        look_into(chosen_folder())  # says that it is no folder
     raise DataError(
         f'PNEUMONIA_DATA is "{setting}", which is neither one of {", ".join(SETTINGS)} nor a folder that exists; '
         "a relative path starts at the project's folder."
@@ -511,6 +589,8 @@ def choose_source():
 
 def describe_source():
     """One line that says which images this run uses."""
+    if source_setting() == "auto" and choose_source() != "phantoms":
+        load_images()  # they may turn out to be phantoms, where a download fails
     name = choose_source()
     line = SOURCES[name].words
     if not SOURCES[name].names_patients:

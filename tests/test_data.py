@@ -237,6 +237,7 @@ def test_auto_is_kermany_in_a_hosted_notebook(server, drawn, monkeypatch, capsys
         assert sources.choose_source() == "kermany"
         return assert_made_images(sources.load_images())
     server.act("kermany.zip", half)
+    assert sources.describe_source().startswith("simulated images")  # the first line of a notebook
     assert len(sources.load_images()) == 6 and len(drawn) == 1
     failure, going_on = capsys.readouterr().out.splitlines()
     check_sentence(failure, tmp_path, "kermany.zip could not be downloaded")
@@ -250,7 +251,10 @@ KINDS = [
     ("CMYK", "JPEG", (0, 0, 0, 55), 200),
     ("1", "PNG", 1, 255),
     ("I;16", "PNG", 65535, 255),
-    ("I;16", "PNG", 300, 1),
+    ("I;16", "PNG", 2064, 129),  # 12 bit in 16
+    ("I;16", "PNG", 100, 100),  # 8 bit in 16
+    ("L", "WEBP", 200, 200),
+    ("F", "TIFF", 0.5, 128),
     ("RGBA", "PNG", (200, 200, 200, 128), 100),
     ("P", "PNG", 7, 7),
 ]
@@ -280,6 +284,13 @@ def test_an_image_keeps_its_sides_and_one_stored_turned_is_turned_back(tmp_path,
     assert image[dark].max() < 10 and image.mean() > 100
 
 
+def test_a_sound_picture_with_broken_notes_or_a_large_colour_profile_is_read(tmp_path):
+    notes = [{"exif": b"Exif\0\0broken"}, {"exif": b"MM\0*\0\0\0\xff"}, {"icc_profile": bytes(9_000_000)}]
+    for number, note in enumerate(notes):
+        Image.new("L", (90, 70), 120).save(tmp_path / f"{number}.png", **note)
+        assert (sources.read_image(tmp_path / f"{number}.png") == 120).all()
+
+
 BAD = [
     picture(60, (300, 300))[:900],
     picture(60, (300, 300), kind="PNG")[:-40],
@@ -295,7 +306,7 @@ def test_a_missing_or_bad_image_is_named(folder, refused, bad):
     sources.load_images()  # an earlier cache stays as it was
     (folder / FILES[3]).unlink()
     bad(folder / FILES[3]) if callable(bad) else (folder / FILES[3]).write_bytes(bad)
-    reason = "not in the folder: copy the whole data set" if callable(bad) else "is not a sound JPEG or PNG"
+    reason = "copy these from the data set" if callable(bad) else "is not a sound image"
     with refused(FILES[3], reason):
         sources.load_images()
 
@@ -303,7 +314,7 @@ def test_a_missing_or_bad_image_is_named(folder, refused, bad):
 # --- folders and tables -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("setting", ["kermnay", "no/such/folder", "README.md", "folder", "a" * 300])
+@pytest.mark.parametrize("setting", ["kermnay", "no/such/folder", "folder", "a" * 300])
 def test_an_unknown_setting_is_named(refused, monkeypatch, setting):
     monkeypatch.setenv("PNEUMONIA_DATA", setting)
     for load in (sources.load_images, sources.load_table, sources.describe_source, list_all_images):
@@ -329,6 +340,84 @@ def test_what_lies_beside_the_images_does_no_harm(folder):
     assert sources.list_image_files(folder / "no such folder") == []
 
 
+def test_what_is_left_out_is_said_and_counted_once(tmp_path, capsys):
+    place = tmp_path / "mine" / "healthy"
+    write_images(place, dict.fromkeys(["a.dcm", "b.DCM", "c.heic", ".DS_Store", "._d.jpeg"], b""))
+    write_images(place, dict.fromkeys(["d.jpeg", "e.bmp", "f.TIF", "g.webp", "h.jfif"], b""))
+    sources.say_once.cache_clear()
+    for _ in range(2):
+        names = [path.name for path in sources.list_image_files(place)]
+        assert names == ["d.jpeg", "e.bmp", "f.TIF", "g.webp", "h.jfif"]
+    assert capsys.readouterr().out == "mine/healthy: left out 3 of 8 files, not read (.dcm, .heic).\n"
+
+
+RENAMED = {
+    "version 3": lambda name: name.replace("IM-", "NORMAL-28501-").replace("person", "BACTERIA-10"),
+    "copies": lambda name: name.replace("NORMAL/", "NORMAL/image ").replace("PNEUMONIA/", "PNEUMONIA/image "),
+    "Roboflow": lambda name: name.replace(".jpeg", "_jpeg.rf.0c1f.jpg"),
+}
+
+
+@pytest.mark.parametrize("release", RENAMED)
+def test_files_of_other_names_are_said_to_be_others(folder, refused, release):
+    for name in FILES:
+        (folder / name).rename(folder / RENAMED[release](name))
+    with refused("6 of 6 images", "version 2", "get_own_data"):
+        sources.load_images()
+
+
+def test_half_of_a_folder_is_said_to_be_missing(stamps, monkeypatch, capsys):
+    monkeypatch.setenv("PNEUMONIA_DATA", str(stamps))
+    sources.say_once.cache_clear()
+    list_all_images()
+    assert "16 of 1,341 in train/NORMAL, 16 of 3,875 in train/PNEUMONIA" in capsys.readouterr().out
+
+
+def zip_it(folder):
+    shutil.make_archive(folder, "zip", folder)
+    shutil.move(f"{folder}.zip", shutil.move(folder, f"{folder} away") and folder)
+
+
+OWN_FOLDERS = {
+    "does not exist: look": lambda folder: folder.rename(folder.with_name("elsewhere")),
+    "is a file, no folder: unpack it": zip_it,
+    "There are no images in mine/healthy": lambda folder: [path.unlink() for path in folder.glob("healthy/*")],
+    "only pneumonia, sick: rename": lambda folder: (folder / "healthy").rename(folder / "sick"),
+    "nor any other": lambda folder: shutil.rmtree(folder) or folder.mkdir(),
+}
+
+
+@pytest.mark.parametrize("words", OWN_FOLDERS)
+def test_each_fault_of_an_own_folder_has_its_own_sentence(tmp_path, refused, monkeypatch, words):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    images = {"healthy/a.jpeg": picture(50), "pneumonia/b.webp": picture(90, kind="WEBP")}
+    folder = write_images(tmp_path / "mine", images)
+    assert len(helpers.get_own_data("~/mine")[0]) == 2
+    OWN_FOLDERS[words](folder)
+    with refused(words):
+        helpers.get_own_data(folder)
+    (tmp_path / "x.zip").touch()
+    monkeypatch.setenv("PNEUMONIA_DATA", "~/x.zip")
+    with refused("x.zip is a file, no folder: unpack it"):
+        sources.load_images()
+
+
+@pytest.mark.parametrize(
+    "place", ["chest-xray-pneumonia/chest_xray", "chest_xray/chest_xray", "datasets/a/b/chest_xray"]
+)
+@pytest.mark.parametrize("setting", ["auto", "kermany"])
+def test_on_kaggle_the_attached_images_are_used_without_network(tmp_path, monkeypatch, cache, place, setting):
+    monkeypatch.setattr(sources, "ATTACHED", tmp_path / "input")
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.setenv("PNEUMONIA_DATA", setting)
+    write_images(tmp_path / "input" / "__MACOSX" / "chest_xray", {"._x": b""})
+    write_images(tmp_path / "input" / place, MADE_IMAGES)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("the network was asked"))
+    assert sources.describe_source().startswith("real chest X-rays")
+    assert_made_images(sources.load_images())
+    assert sources.download_kermany() == tmp_path / "input" / place
+
+
 def deny(monkeypatch, method, name):
     """The system refuses a method of paths of this name, as where a user has no right."""
     real = getattr(Path, method)
@@ -344,8 +433,14 @@ def deny(monkeypatch, method, name):
 @pytest.mark.parametrize("method, name", [("open", "IM-0002-0001.jpeg"), ("iterdir", "NORMAL"), ("is_dir", "NORMAL")])
 def test_what_may_not_be_read_is_named(folder, refused, monkeypatch, method, name):
     deny(monkeypatch, method, name)
-    with refused(f"{name} is not a sound JPEG" if method == "open" else "images cannot be read", "Permission denied"):
-        sources.load_images()
+    words = {
+        "open": f"{name} is not a sound image",
+        "iterdir": "NORMAL cannot be read",
+        "is_dir": "images cannot be read",
+    }
+    for load in (sources.load_images, list_all_images):
+        with refused(words[method], "Permission denied"):
+            load()
 
 
 BAD_TABLES = {
@@ -416,6 +511,7 @@ FAULTS = [
     (lambda request: request.server.over.wait(5), "silent for 0.3 s"),
     (lambda request: [half(request), request.server.over.wait(5)], "silent for 0.3 s"),
     (lambda request: request.send_error(404), "the server answered 404"),
+    (lambda request: request.send_error(407), "the proxy of this network refused: put its address"),
     (lambda request: send(request, 200, b"another file"), "the checksum is wrong"),
 ]
 
@@ -433,6 +529,12 @@ def test_a_failed_download_is_named_and_never_becomes_phantoms(server, refused, 
         sources.load_table()  # as helpers.py does, before the images
         sources.load_images()
     assert server.asked == ([name] if answer else [])
+
+
+def test_faults_of_the_network_have_words_of_their_own():
+    for fault, words in [("[SSL: CERTIFICATE_VERIFY_FAILED]", "certificate"), ("Tunnel: 407 Proxy", "HTTPS_PROXY")]:
+        for error in (sources.requests.ConnectionError(fault), Exception(f"URL fetch failure: {fault}")):
+            assert words in sources.why_no_download(error)
 
 
 def test_a_download_cut_off_or_damaged_later_is_fetched_again(server, refused, monkeypatch, cache):
@@ -690,12 +792,12 @@ def test_the_data_card_counts_the_patients_of_the_table(own_table):
         assert re.search(row, card, flags=re.MULTILINE)
 
 
-def test_a_patient_is_folder_and_number():
+def test_a_patient_is_series_and_number():
     for split in ("train", "test"):
         for name in ("IM-0115", "NORMAL2-IM-0115"):
-            assert select_images.patient_of(f"{split}/NORMAL/{name}-0001-0002.jpeg") == f"{split}-IM-0115"
+            assert select_images.patient_of(f"{split}/NORMAL/{name}-0001-0002.jpeg") == name
         for series in ("bacteria", "virus"):
-            assert select_images.patient_of(f"{split}/PNEUMONIA/person14_{series}_51.jpeg") == f"{split}-person14"
+            assert select_images.patient_of(f"{split}/PNEUMONIA/person14_{series}_51.jpeg") == f"{series}-14"
 
 
 SOME = {
@@ -773,7 +875,7 @@ BAD_FOLDERS = [
     (lambda place: place.rename(place.with_name("x")), "chest_xray does not hold the folders"),
     (lambda place: [file.unlink() for file in place.iterdir()], "only 0 of 3 images"),
     (lambda place: (place / "scan.jpeg").write_bytes(picture(9)), "NORMAL/scan.jpeg: no patient number in this name"),
-    (lambda place: (place / "IM-0009-1.jpeg").write_text("no picture"), "NORMAL/IM-0009-1.jpeg is not a sound JPEG"),
+    (lambda place: (place / "IM-0009-1.jpeg").write_text("no picture"), "NORMAL/IM-0009-1.jpeg is not a sound image"),
 ]
 
 
@@ -816,7 +918,7 @@ def test_every_image_but_repeats_has_a_row_and_patients_stay_together(stamps, se
 
 def test_a_bad_image_is_named_before_the_training(folder, refused):
     (folder / FILES[2]).write_bytes(MADE_IMAGES[FILES[2]][:200])
-    with refused(f"{FILES[2]} is not a sound JPEG"):
+    with refused(f"{FILES[2]} is not a sound image"):
         list_all_images()
     write_images(folder, {FILES[2]: picture(9), "train/NORMAL/scan.jpeg": picture(255)})
     with refused("train/NORMAL/scan.jpeg: no patient number in this name"):
@@ -843,6 +945,14 @@ def test_medmnist_keeps_its_official_splits(server, monkeypatch, size, file):
     assert pixels.shape == (35, file, file) and len(np.unique(pixels[:, 0, :4], axis=0)) == 35
     assert list(pixels[:, 0, 1]) == list(table["class"])
     assert list(pixels[:, 0, 0]) == list(table["split"].map({"train": 0, "test": 1, "validation": 2}))
+
+
+def test_what_belongs_into_a_folder_that_cannot_be_written_is_kept_elsewhere(cache, monkeypatch, capsys, drawn):
+    monkeypatch.setattr(sources.os, "access", lambda path, mode: not cache.is_relative_to(path))
+    sources.say_once.cache_clear()
+    assert len(sources.load_images()) == len(contents(sources.phantom_folder(64))) == 6 and not cache.exists()
+    assert capsys.readouterr().out.count("cannot be written") == 1
+    shutil.rmtree(sources.writable(cache))
 
 
 def test_a_folder_of_images_is_whole_or_not_there(cache, refused):

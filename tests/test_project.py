@@ -1,8 +1,11 @@
 """Whatever figure a text quotes is the measured one, and what README, Makefile and requirements say is there."""
 
+import ast
 import json
 import re
+import shutil
 import subprocess
+import sysconfig
 from pathlib import PurePosixPath
 
 import nbformat
@@ -19,6 +22,7 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 DATA_CARD = (PROJECT / "data" / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
+WORKFLOWS = PROJECT / ".github" / "workflows"
 SERIES = sorted(publish.NOTEBOOKS.glob("*.ipynb"))
 SPLITS = ("validation", "test", "field")
 SEEDS = (0, 1, 2)
@@ -75,7 +79,7 @@ def test_every_path_that_is_named_exists(text):
 def test_readme_lists_every_notebook_with_its_badge_and_its_solutions():
     for path in SERIES:
         row = re.search(rf"^\|.*\(notebooks/{path.name}\).*$", README, flags=re.MULTILINE)[0]
-        assert publish.badge(path.name) in row
+        assert publish.badges(path.name) in row
         for solution in publish.NOTEBOOKS.glob(f"solutions/{path.name[:2]}_*.ipynb"):
             assert f"(notebooks/solutions/{solution.name})" in row
 
@@ -206,15 +210,17 @@ def pins(text):
     return dict(re.findall(r"^([a-z0-9-]+)==([^ \n]+)", text, flags=re.MULTILINE))
 
 
-def test_requirements_are_pinned_and_have_a_reason():
-    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("folder", [".", "tests"])
+def test_requirements_are_pinned_and_have_a_reason(folder):
+    lines = (PROJECT / folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
     for line in filter(None, lines):
         assert line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[\d.]+ +# .+", line), line
 
 
-def test_the_lock_holds_every_requirement_with_sums_and_no_address():
-    required = pins((PROJECT / "requirements.txt").read_text(encoding="utf-8"))
-    lock = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("folder", [".", "tests"])
+def test_the_lock_holds_every_requirement_with_sums_and_no_address(folder):
+    required = pins((PROJECT / folder / "requirements.txt").read_text(encoding="utf-8"))
+    lock = (PROJECT / folder / "requirements.lock").read_text(encoding="utf-8")
     blocks = [block for block in re.split(r"\n(?=[a-z])", lock) if re.match("[a-z]", block)]
     assert required and required.items() <= pins(lock).items()
     assert len(blocks) > 2 * len(required)
@@ -223,12 +229,95 @@ def test_the_lock_holds_every_requirement_with_sums_and_no_address():
     assert "://" not in lock and "index" not in re.sub(r"#.*", "", lock)
 
 
-def test_the_environment_is_made_from_the_lock():
-    assert re.search(r"^\t.*--require-hashes -r requirements\.lock", MAKEFILE, flags=re.MULTILINE)
-    assert not re.search(r"-r requirements\.txt", MAKEFILE)
+def test_tests_run_on_the_packages_of_the_course_and_the_course_needs_none_of_theirs():
+    course, tests = (
+        pins((PROJECT / folder / "requirements.lock").read_text(encoding="utf-8")) for folder in (".", "tests")
+    )
+    assert {name: version for name, version in tests.items() if course.get(name, version) != version} == {}
+    assert course.keys() & pins((PROJECT / "tests" / "requirements.txt").read_text(encoding="utf-8")).keys() == set()
+
+
+def test_the_environment_is_made_from_the_locks():
+    for lock in ("requirements.lock", "tests/requirements.lock"):
+        assert re.search(rf"^\t.*--require-hashes -r {lock}$", MAKEFILE, flags=re.MULTILINE)
+        assert re.search(rf"^pip install --require-hashes.* -r {lock}", README, flags=re.MULTILINE)
+    assert not re.search(r"install.* -r (tests/)?requirements\.txt", MAKEFILE)
+
+
+def test_the_licence_of_every_package_is_listed_and_none_forbids_what_the_course_does():
+    page = (PROJECT / "docs" / "licences.md").read_text(encoding="utf-8")
+    rows = [
+        [part.strip() for part in row.split("|")[1:-1]] for row in re.findall(r"^\| \w.*$", page, flags=re.MULTILINE)
+    ]
+    listed = {re.sub("[._]", "-", name).lower(): (version, licence) for name, version, licence in rows[1:]}
+    for folder in (".", "tests"):
+        lock = (PROJECT / folder / "requirements.lock").read_text(encoding="utf-8")
+        everywhere = dict(re.findall(r"^([a-z0-9-]+)==([^ \n]+) \\$", lock, flags=re.MULTILINE))
+        assert {name: version for name, version in everywhere.items() if listed.get(name, [""])[0] != version} == {}
+    unknown = [name for name, (_, licence) in listed.items() if licence == "UNKNOWN"]
+    assert all(f"`{name}`" in page.split("| Name")[0] for name in unknown)
+    assert [name for name, (_, licence) in listed.items() if re.search("GPL|GNU|Proprietary|Commercial", licence)] == []
+
+
+# --- what others need: licences, citation, workflows, hosted notebooks ------------------------------------------------
+
+
+def test_licences_say_what_they_are_for():
+    code, text = ((PROJECT / name).read_text(encoding="utf-8") for name in ("LICENSE", "LICENSE-TEXT"))
+    assert code.startswith("MIT License") and "WITHOUT WARRANTY OF ANY KIND" in code
+    assert "creativecommons.org/licenses/by/4.0/" in text and "Section 8 – Interpretation" in text
+    assert "(LICENSE)" in README and "(LICENSE-TEXT)" in README
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *sorted(WORKFLOWS.glob("*.yml"))],
+        ["check-jsonschema", "--builtin-schema", "vendor.citation-file-format", PROJECT / "CITATION.cff"],
+        ["zizmor", "--offline", "--no-progress", "--persona", "pedantic", WORKFLOWS],
+    ],
+    ids=["workflows", "citation", "zizmor"],
+)
+def test_workflows_and_citation_pass_their_checkers(command):
+    program = shutil.which(command[0], path=sysconfig.get_path("scripts"))
+    checked = subprocess.run([program, *map(str, command[1:])], capture_output=True, text=True, encoding="utf-8")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_workflows_name_what_is_there_and_pin_every_action():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS.glob("*.yml"))
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", use) for use in re.findall(r"uses: (.+)", text))
+    named = re.findall(r"(?<![\w/-])(?:data|docs|notebooks|tests|tools)/[\w./-]*\w|[a-z-]+requirements\.txt", text)
+    assert len(named) > 10 and [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_binder_kaggle_and_the_dev_container_use_what_is_there():
+    needs = (PROJECT / ".binder" / "requirements.txt").read_text(encoding="utf-8").split()
+    assert needs == ["-r", "../requirements.lock"]
+    assert "-r data/vgg16-weights.txt" in (PROJECT / ".binder" / "postBuild").read_text(encoding="utf-8")
+    container = json.loads((PROJECT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["postCreateCommand"] == "make .venv/ready"
+    kernel = json.loads((PROJECT / ".kaggle" / "kernel-metadata.json").read_text(encoding="utf-8"))
+    assert (PROJECT / ".kaggle" / kernel["code_file"]).resolve() in SERIES
+    (images,) = kernel["dataset_sources"]
+    assert images in (PROJECT / "data" / "sources.py").read_text(encoding="utf-8")
+
+
+def test_every_text_file_is_read_and_written_as_utf_8():
+    """Else Windows takes another encoding."""
+    for path in [path for folder in (".", "data", "docs", "tools") for path in (PROJECT / folder).glob("*.py")]:
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        for call in calls:
+            if getattr(call.func, "attr", "") in ("read_text", "write_text"):
+                given = [getattr(word.value, "value", "") for word in call.keywords if word.arg == "encoding"]
+                given += [getattr(argument, "value", "") for argument in call.args]
+                assert any(str(value).startswith(("utf-8", "latin")) for value in given), f"{path}, line {call.lineno}"
 
 
 def test_tracked_files_hold_no_images_and_no_copies_of_weights():
     kinds = (".jpeg", ".jpg", ".npy", ".npz", ".h5", ".onnx", ".zip")
     assert [name for name in tracked() if name.suffix.lower() in kinds] == []
     assert {str(name.parent) for name in tracked() if name.suffix.lower() == ".png"} <= {"docs"}  # charts
+    assert {str(name) for name in tracked() if name.suffix.lower() == ".webp"} <= {"docs/thumbnails.webp"}
+    with Image.open(publish.THUMBNAILS) as picture:  # every fourth test image, as the page of thresholds counts
+        assert picture.size == (64 * 100, 64) and publish.THUMBNAILS.stat().st_size < 100_000

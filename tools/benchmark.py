@@ -77,14 +77,14 @@ def machine():
         raise sources.DataError("Loading is measured on simulated images or on a folder: set PNEUMONIA_DATA to one.")
     networks.import_keras()
     helpers.get_train_data()
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     packages = [f"{name} {version(name)}" for name in ("numpy", "scikit-learn", "pillow", "tensorflow", "keras")]
     return {
         "processor": names[0] if names else platform.machine(),
         "cores": os.cpu_count(),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
         "packages": ", ".join([f"Python {platform.python_version()} on {sys.platform}", *packages]),
-        "peer": re.search(r"torch==\S+", (PROJECT / "tools" / "benchmark-requirements.txt").read_text())[0],
+        "peer": re.search(r"torch==\S+", (PROJECT / "tools" / "benchmark-requirements.txt").read_text("utf-8"))[0],
         "images": sources.describe_source(),
         "short numbers": networks.choose_precision(),
         "date": str(datetime.date.today()),
