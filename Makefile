@@ -8,7 +8,6 @@
 # make site        the course as a site into build/site, from the stored outputs
 # make soak        the notebooks ten times in a row, each time with the stored outputs; watch that nothing grows (hours)
 # make lock        write requirements.lock and that of the tests anew after a change of requirements.txt
-# make licences    list the licences of what is installed in docs/licences.md
 # PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the images (see data/README.md)
 
 PYTHON ?= python3
@@ -20,7 +19,7 @@ install = $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --pytho
 	$(1) -m pip install --quiet --disable-pip-version-check)
 export QUICK PNEUMONIA_DATA
 
-.PHONY: run test test-slow test-real refresh benchmark slides site soak lock licences
+.PHONY: run test test-slow test-real refresh benchmark slides site soak lock
 
 run: .venv/ready
 	@$(COURSE) tools/run.py
@@ -71,11 +70,6 @@ lock:
 	build/lock/bin/python -m pip install --quiet uv==0.13.9
 	$(LOCK) --output-file requirements.lock requirements.txt
 	$(LOCK) --constraints requirements.lock --output-file tests/requirements.lock tests/requirements.txt
-
-licences: .venv/ready-for-tests build/docs-venv/ready
-	@sed '/^| Name/,$$d' docs/licences.md > build/licences.md
-	@build/docs-venv/bin/pip-licenses --with-system --python $(COURSE) --from=mixed --format=markdown >> build/licences.md
-	@mv build/licences.md docs/licences.md
 
 # the three environments: the course's own, that of docs and benchmark, and that of training on several machines
 .venv/ready: requirements.lock data/vgg16-weights.txt

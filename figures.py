@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from sklearn.neighbors import KNeighborsClassifier
 
 import helpers
+from data import phantoms, sources
 from data.sources import read_json
 from helpers import CLASS_COLORS, CLASS_NAMES
 
@@ -26,6 +27,12 @@ ICONS |= {"play": "►", "step-forward": "›", "fast-forward": "►|", "plus": 
 NAMES = "nearest neighbours, logistic regression, decision tree, CNN, VGG16, CNN augmented, VGG16 augmented".split(", ")
 NOTEBOOKS = [2, 2, 2, 3, 4, 6, 6]
 STYLES = {"validation": ("#0173b2", "o", -0.14), "test": ("#de8f05", "s", 0.14), "reader": ("black", "D", 0.14)}
+PART_COLORS = ["#56b4e9", "#b5dff7", "#de8f05", "#73a659"]  # training, validation, test, field
+# where to look on two real images: tip and start of each arrow, in pixels from the left and from the top
+SIGNS = {
+    "train/PNEUMONIA/person1838_bacteria_4703.jpeg": [((17, 40), (5, 34)), ((19, 54), (7, 48)), ((53, 57), (60, 45))],
+    "train/PNEUMONIA/person911_bacteria_2836.jpeg": [((47, 36), (60, 28)), ((19, 38), (3, 32))],
+}
 
 
 def show_player(figure, draw, frames, description, images=True):
@@ -155,7 +162,8 @@ def play_neighbours(points, labels, counts, names, description):
     points: (N, 2); labels: (N,) of 0 and 1; counts: the numbers of neighbours; names: of the two axes.
     """
     points, labels = np.asarray(points), np.asarray(labels)
-    (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
+    margin = 0.03 * np.ptp(points, axis=0)  # else points would lie on the edge
+    (left, low), (right, high) = points.min(axis=0) - margin, points.max(axis=0) + margin
     across, up = np.meshgrid(np.linspace(left, right, 150), np.linspace(low, high, 150))
     figure, ax = plt.subplots(figsize=(6.6, 4), layout="constrained")
 
@@ -247,7 +255,7 @@ def plot_score_board(notebook=7):
         color, marker, shift = STYLES[split]
         scores = score_by_patient(part["label"], part["probability"], table["patient"].reindex(part["index"]))
         for ax, (value, low, high) in list(zip(axes, scores, strict=True))[split == "reader" :]:  # who has no AUC
-            row, reach = rows.index(model), [[value - low], [high - value]]
+            row, reach = rows.index(model), np.maximum([[value - low], [high - value]], 0)
             ax.errorbar(value, row + shift, xerr=reach, fmt=marker, color=color, linewidth=2, label=split)
             ax.text(value, row + 2.4 * shift, f"{value:.3f}", ha="center", va="center", fontsize=9)
     axes[0].set(title="AUC", yticks=range(len(rows)), yticklabels=[names[model] for model in rows])
@@ -275,3 +283,81 @@ def score_by_patient(labels, probabilities, patients):
 
     lower, upper = helpers.bootstrap_interval(measure, patients, draws=300)
     return list(zip(measure(np.arange(len(ill))), lower, upper, strict=True))
+
+
+# --- the data of notebook 1 -------------------------------------------------------------------------------------------
+
+
+def plot_splits(metadata):
+    """Draw the parts of the images, how many each holds, and what becomes of their labels. Returns the axes."""
+    training, validation = helpers.split_by_patient(metadata)
+    counts = [len(training), len(validation), *metadata["split"].value_counts()[["test", "field"]]]
+    colors = dict(zip(["training", "validation", "test", "field"], PART_COLORS, strict=True))
+    answers = ["images,\nlabels hidden", "the model\nanswers", "its answers are compared\nwith the labels, "]
+    steps = {
+        "training": ["images\nand labels", "the model\nlearns", "once more,\nmany times over"],
+        "validation": [*answers[:2], answers[2] + "as often as\none likes, to choose settings"],
+        "test": [*answers[:2], answers[2] + "once,\nat the very end"],
+        "field": [*answers[:2], answers[2] + "once:\ndoes it work elsewhere, too?"],
+    }
+    ax = plt.subplots(figsize=(10, 4.4), layout="constrained")[1]
+    for row, (name, words) in enumerate(steps.items()):
+        ax.barh(row + 0.12, counts[row] / max(counts) * 2.2, height=0.36, color=colors[name])
+        ax.text(0, row - 0.12, f"{name}: {counts[row]:,} images", va="bottom", fontsize=11)
+        for step, (place, text) in enumerate(zip([3.3, 5.2, 7.9], words, strict=True)):
+            line = {"edgecolor": "gray", "linestyle": "--"} if "hidden" in text else {"edgecolor": colors[name]}
+            box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "linewidth": 2, **line}
+            ax.text(place, row, text, ha="center", va="center", fontsize=9.5, bbox=box)
+            if step:
+                left, right = [(4.0, 4.5), (5.9, 6.45)][step - 1]
+                ax.annotate("", (right, row), (left, row), arrowprops={"arrowstyle": "-|>", "linewidth": 2})
+    ax.set(xlim=(-0.05, 9.6), ylim=(3.6, -0.6))
+    ax.axis("off")
+    return ax
+
+
+def plot_signs(data, table, index):
+    """Draw an image and, beside it, the same image with the signs of pneumonia marked. Returns the two axes.
+
+    data: (N, 64, 64, 3) in [0, 1]; table: these images' rows of get_metadata(); index: which of them. A line surrounds
+    the pneumonia of a simulated image, which is known; arrows with numbers stand on the real images of SIGNS only.
+    """
+    axes = plt.subplots(1, 2, figsize=(8, 4.3), layout="constrained")[1]
+    row = table.iloc[[index]]
+    for ax in axes:
+        helpers.plot_one_image(data, table["class"], index, ax)
+    axes[1].set_title("where to look")
+    if helpers.are_simulated():
+        axes[1].contour(phantoms.draw_masks(row)[0], levels=[0.5], colors="#de8f05", linewidths=2)
+        return axes
+    for number, (tip, start) in enumerate(SIGNS.get(row["filename"].item(), []), start=1):
+        box = {"boxstyle": "circle", "facecolor": "white", "edgecolor": "#de8f05"}
+        arrow = {"arrowstyle": "-|>", "color": "#de8f05", "linewidth": 2.5}
+        axes[1].annotate(str(number), tip, start, fontsize=11, ha="center", va="center", bbox=box, arrowprops=arrow)
+    return axes
+
+
+def plot_two_sizes(data, table, index, size=224):
+    """Draw an image with 64 x 64 pixels and, where its file is at hand, the same with size x size. Returns the axes.
+
+    data, table, index: as in plot_signs.
+    """
+    pictures = [data[index][..., 0], read_large(table.iloc[[index]], size)]
+    pictures = [picture for picture in pictures if picture is not None]
+    axes = plt.subplots(1, len(pictures), figsize=(5 * len(pictures), 5.3), squeeze=False, layout="constrained")[1][0]
+    for ax, picture in zip(axes, pictures, strict=True):
+        ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.set_title(f"{len(picture)} x {len(picture)} = {picture.size:,} pixels")
+        ax.axis("off")
+    return axes
+
+
+def read_large(row, size):
+    """One image of the table, (size, size) in [0, 1], or None where that takes a download or there is no such file."""
+    source = sources.choose_source()
+    if source == "phantoms":
+        return phantoms.draw_images(row, size)[0] / 255
+    at_hand = sources.in_hosted_notebook() or (sources.CACHE / "chest_xray").is_dir()
+    if source == "folder" or (source == "kermany" and at_hand):
+        return sources.read_images(sources.SOURCES[source].folder(size), row["filename"], size)[0] / 255
+    return None

@@ -233,7 +233,8 @@ def _plot_epochs(history, quantity, ax):
     toss = {"accuracy": 0.5, "loss": np.log(2)}[quantity]
     if quantity == "accuracy" or ax.get_ylim()[1] > 0.6:
         ax.axhline(toss, color="gray", linestyle="--", linewidth=1, label="coin toss")
-        ax.annotate(" coin toss", (1, toss), xycoords=("axes fraction", "data"), color="dimgray", va="center")
+        side = {"va": "bottom" if quantity == "accuracy" else "top", "ha": "center", "color": "dimgray"}
+        ax.annotate("coin toss", (0.5, toss), xycoords=("axes fraction", "data"), **side)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=quantity)
     return ax

@@ -110,9 +110,7 @@ def load_best_weights(model, name):
     try:
         model.load_weights(weights_path(name))
     except Exception as error:  # h5py and Keras raise nearly anything
-        raise DataError(
-            f'There are no sound weights of "{name}" on these images: run the training again, with validation images.'
-        ) from error
+        raise DataError(f'There are no sound weights of "{name}" on these images: run the training again.') from error
 
 
 def choose_precision():

@@ -124,7 +124,7 @@ def test_frames_show_border_curve_and_descent_as_they_are(frames_of):
     heights = [
         ax.lines[1].get_ydata() for (ax,) in frames_of(figures.play_logistic_curve, [0, 2, 4], [0, 0, 1], [0, 9])
     ]
-    assert np.allclose(heights[0], 0.5) and heights[1][[0, -1]] == pytest.approx([0, 1], abs=1e-6)
+    assert np.allclose(heights[0], 0.5) and heights[1][[0, -1]] == pytest.approx([0, 1], abs=1e-5)
     descent = frames_of(figures.play_descent, lambda weight: (weight - 2) ** 2, 0, 0.25, 2)
     balls = [(*ax.lines[2].get_xdata(), *ax.lines[2].get_ydata()) for (ax,) in descent]
     assert np.allclose(balls, [(0, 4), (1, 1), (1.5, 0.25)])
@@ -172,3 +172,44 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
     assert whole == pytest.approx((scores["auc"], *interval)) and whole[1] < whole[0] < whole[2]
     (bar,) = axes[0].containers[0].lines[2]
     assert bar.get_segments()[0][:, 0] == pytest.approx(whole[1:])
+
+
+# --- the data of notebook 1 -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_image():
+    """data, table and index as plot_signs takes them: grey images for rows of the table; the first has SIGNS."""
+    table = helpers.get_metadata().set_index("filename").loc[list(figures.SIGNS)].reset_index()
+    return np.full((len(table), 64, 64, 3), 0.5), table, 0
+
+
+def test_signs_are_a_line_on_simulated_images_and_arrows_on_the_two_real_ones(one_image, monkeypatch, tmp_path):
+    data, table, _ = one_image
+    assert (table["class"] == 1).all() and (table["split"] == "train").all()
+    plain, marked = figures.plot_signs(*one_image)
+    assert "pneumonia" in plain.get_title() and marked.collections and not plain.collections and not marked.texts
+    monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path))
+    for index, arrows in enumerate(figures.SIGNS.values()):
+        marked = figures.plot_signs(data, table, index)[1]
+        assert [text.get_text() for text in marked.texts] == [str(number) for number in range(1, len(arrows) + 1)]
+        assert all(0 <= place < 64 for arrow in arrows for point in arrow for place in point)
+    unmarked = figures.plot_signs(data, table.assign(filename="train/PNEUMONIA/person1_virus_1.jpeg"), 0)[1]
+    assert not unmarked.texts and not unmarked.collections
+
+
+def test_the_larger_image_stands_beside_the_small_one_where_a_file_is_at_hand(one_image, monkeypatch, tmp_path):
+    small, large = (ax.images[0].get_array() for ax in figures.plot_two_sizes(*one_image))
+    assert small.shape == (64, 64) and large.shape == (224, 224) and 0.2 < large.std() + large.mean() < 1
+    for name in one_image[1]["filename"]:
+        for folder in ("train/NORMAL", "test/NORMAL", "test/PNEUMONIA", name.rpartition("/")[0]):
+            (tmp_path / "images" / folder).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (300, 300), 51).save(tmp_path / "images" / name)
+    monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path / "images"))
+    assert figures.plot_two_sizes(*one_image)[1].images[0].get_array() == pytest.approx(
+        np.full((224, 224), 0.2), abs=0.01
+    )
+    monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
+    monkeypatch.setattr(sources, "CACHE", tmp_path / "nothing")
+    monkeypatch.setattr(sources, "in_hosted_notebook", lambda: False)
+    assert len(figures.plot_two_sizes(*one_image)) == 1
