@@ -17,7 +17,6 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import helpers
 from data import phantoms, sources
-from data.sources import read_json
 from helpers import CLASS_COLORS, CLASS_NAMES
 
 # the buttons of matplotlib's player, which would fetch icons by these names
@@ -106,9 +105,9 @@ def draw_numbers(ax, numbers, title, cmap, lowest, highest):
     ax.clear()
     picture = ax.pcolormesh(numbers, cmap=cmap, vmin=lowest, vmax=highest, edgecolors="gray", linewidth=0.5)
     for (row, column), number in np.ndenumerate(numbers):
-        brightness = np.mean(picture.cmap(picture.norm(number))[:3])
+        brightness = np.dot(picture.cmap(picture.norm(number))[:3], [0.3, 0.59, 0.11])  # as eyes weigh colours
         text = "" if np.isnan(number) else f"{number:.3g}"
-        color = "black" if brightness > 0.5 else "white"
+        color = "black" if brightness > 0.45 else "white"
         ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=color, fontsize=12)
     ax.set(title=title, aspect="equal", xticks=[], yticks=[], ylim=(len(numbers), 0))
 
@@ -241,14 +240,17 @@ def plot_score_board(notebook=7):
     AUC and accuracy (at 0.5) on validation and test images, of your own run, else of the stored one, and the accuracy
     of the reader, with 95 % intervals by patient. Show it with show_figure.
     """
-    table, own = helpers.get_metadata().set_index("index"), helpers.own_path("_reader.json")
-    reader = read_json(own if own.exists() else helpers.RESULTS / "reader_example.json")
-    judged = pd.DataFrame({"index": reader["indices"], "probability": reader["answers"]})
-    judged = judged.assign(model="reader", split="reader", label=table["class"].reindex(judged["index"]).to_numpy())
-    answers = pd.concat([helpers.read_predictions("validation"), helpers.read_predictions("test"), judged])
+    table = helpers.get_metadata().set_index("index")
+    answers = [helpers.read_predictions("validation"), helpers.read_predictions("test")]
     models = zip(helpers.MODELS, NAMES, NOTEBOOKS, strict=True)
     names = {model: name for model, name, number in models if number <= notebook}
-    names["reader"] = f"{'you' if own.exists() else 'another reader'}, {len(judged)} images"
+    own = helpers.read_kept(helpers.own_path("_reader.json"), {})
+    if reader := own or helpers.load_example():
+        judged = pd.DataFrame({"index": reader["indices"], "probability": reader["answers"]})
+        labels = table["class"].reindex(judged["index"]).to_numpy()
+        answers.append(judged.assign(model="reader", split="reader", label=labels))
+        names["reader"] = f"{'you' if own else 'another reader'}, {len(judged)} images"
+    answers = pd.concat(answers)
     rows = [model for model in names if model in set(answers["model"])]
     figure, axes = plt.subplots(1, 2, figsize=(10, 1.4 + 0.6 * len(rows)), layout="constrained", sharey=True)
     for (model, split), part in answers[answers["model"].isin(rows)].groupby(["model", "split"], sort=False):

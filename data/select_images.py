@@ -2,9 +2,9 @@
 
 Run from the project's folder:  python -m data.select_images path/to/chest_xray
 
-The folder holds train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA. The draw is seeded: the same folder
-gives the same bytes. Training and field images come from `train`, test images from `test`. Whole patients are drawn, so
-no patient stands in two splits, and of several images with the same pixels at 64 x 64 only the first is used.
+The draw is seeded: the same folder gives the same bytes. Training and field images come from `train`, test images from
+`test`. Whole patients are drawn, so no patient stands in two splits, and of several images with the same pixels at
+64 x 64 only the first is used.
 """
 
 import argparse
@@ -25,15 +25,14 @@ SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 20
 def patient_of(filename):
     """Patient of an image, e.g. 'bacteria-1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
 
-    Numbers run through both folders, each series for itself: 'IM-0383' and 'NORMAL2-IM-0383' are two children, and so
-    are 'bacteria-23' and 'virus-23'. The data card tells the evidence. Raises DataError without a number.
+    Each series has numbers of its own: 'IM-0383' and 'NORMAL2-IM-0383' are two children, and so are 'bacteria-23' and
+    'virus-23'. The data card tells the evidence. Raises DataError without a number.
     """
     name = filename.rpartition("/")[2]
     healthy = re.match(r"(?:NORMAL2-)?IM-\d+", name)
     ill = re.match(r"person(\d+)_(bacteria|virus)_", name)
     if not healthy and not ill:
-        example = "as person1_virus_6 or IM-0115-0001 has"
-        raise DataError(f"{filename}: no patient number in this name, {example}: {OTHER_NAMES}.")
+        raise DataError(f"{filename}: no patient number in this name: {OTHER_NAMES}.")
     return healthy[0] if healthy else f"{ill[2]}-{ill[1]}"
 
 

@@ -36,7 +36,7 @@ CACHE = DATA / "cache"
 TABLE = DATA / "metadata.csv"
 ATTACHED = Path("/kaggle/input")  # where Kaggle shows the data sets attached to a notebook
 COLUMNS = ["index", "class", "split", "patient", "filename"]
-SPLITS = {"train", "test", "field"}
+SPLITS = ["train", "test", "field"]
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}  # folder of the data set: class
 
 SIZE = 64  # pixels along each side of a prepared image
@@ -61,16 +61,18 @@ DOWNLOADS = {
         "/file_downloaded",
         "sha256:13efc055629733dbab07877f8b3c9f81097840dbcdaa326a8542322c2281ce36",
     ),
-    "pneumoniamnist_28.npz": (
-        "https://zenodo.org/records/10519652/files/pneumoniamnist.npz?download=1",
-        "md5:28209eda62fecd6e6a2d98b1501bb15f",
-    ),
     "pneumoniamnist_64.npz": (
         "https://zenodo.org/records/10519652/files/pneumoniamnist_64.npz?download=1",
         "md5:8f4eceb4ccffa70c672198ea285246c6",
     ),
     "inspirit_metadata.csv": (INSPIRIT + "metadata.csv", None),
     "inspirit_image_data.npy": (INSPIRIT + "image_data.npy", None),
+}
+# words in the message of an error: why a download failed
+NO_DOWNLOAD = {
+    "Proxy": "the proxy of this network refused: put its address, with name and password, in HTTPS_PROXY",
+    "SSL": "the server's certificate is not trusted: look at the clock, or ask who runs this network",
+    "does not match the known hash": "the checksum is wrong, so it is not the file that was published",
 }
 OTHER_NAMES = "take version 2 of the data set or Kaggle's copy; images of your own are for get_own_data in notebook 6"
 say_once = functools.cache(print)
@@ -115,32 +117,26 @@ def writable(folder):
     return Path(tempfile.gettempdir(), short_sum(str(folder).encode()), folder.name)
 
 
-@contextlib.contextmanager
-def opened(folder):
-    """Around what looks into a folder: where the system does not open it, a DataError says why."""
-    faults = {FileNotFoundError: "does not exist: look for a slip in its name"}
-    faults[NotADirectoryError] = "is a file, no folder: unpack it where it is a ZIP file, and give the folder"
-    try:
-        yield
-    except OSError as error:
-        fault = faults.get(type(error), f"cannot be read ({one_line(error)}): allow it, or copy the folder")
-        raise DataError(f"{folder.name} {fault}.") from error
-
-
 def look_into(folder):
     """What lies in a folder (Path or zipfile.Path), sorted, without hidden things such as macOS' ._name."""
-    with opened(folder):
+    try:
         return sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: path.name)
+    except FileNotFoundError:
+        fault = "does not exist: look for a slip in its name"
+    except NotADirectoryError:
+        fault = "is a file, no folder: unpack it where it is a ZIP file, and give the folder"
+    except OSError as error:
+        fault = f"cannot be read ({one_line(error)}): allow it, or copy the folder"
+    raise DataError(f"{folder.name} {fault}.")
 
 
 def find_folders(places, names):
     """The first of the places that holds the folders of these names. Raises DataError on what is there instead."""
-    with opened(places[0]):
-        for place in places:
-            if all((place / name).is_dir() for name in names):
-                return place
-        outer = [path for path in look_into(places[0]) if path.is_dir()]
-        found = [path.name for folder in outer for path in [folder, *look_into(folder)] if path.is_dir()]
+    outer = [path for path in look_into(places[0]) if path.is_dir()]
+    for place in places:
+        if all((place / name).is_dir() for name in names):
+            return place
+    found = [path.name for folder in outer for path in [folder, *look_into(folder)] if path.is_dir()]
     inside = f"only {', '.join(found[:6])}: rename these, or" if found else "nor any other:"
     raise DataError(f"{places[0].name} does not hold the folders {', '.join(names)}, {inside} choose one that does.")
 
@@ -150,10 +146,8 @@ def list_image_files(folder):
     files = [path for path in look_into(folder) if path.is_file()] if folder.is_dir() else []
     others = [path.name for path in files if not path.name.lower().endswith(IMAGE_TYPES)]
     if others:
-        kinds = ", ".join(sorted({Path(name).suffix.lower() or name for name in others}))
-        say_once(
-            f"{folder.parent.name}/{folder.name}: left out {len(others)} of {len(files)} files, not read ({kinds})."
-        )
+        place, kinds = f"{folder.parent.name}/{folder.name}", {Path(name).suffix.lower() or name for name in others}
+        say_once(f"{place}: left out {len(others)} of {len(files)} files, not read ({', '.join(sorted(kinds))}).")
     return [path for path in files if path.name not in set(others)]
 
 
@@ -164,10 +158,7 @@ def list_images(folder, splits=("train", "test")):
 
 
 def read_images(folder, filenames, size=SIZE):
-    """Images of a data set's folder by their names in the table; a file may end in another of IMAGE_TYPES.
-
-    Returns uint8 of shape (number of names, size, size), 0 = black. Raises DataError that names the image.
-    """
+    """Images by their names in the table: uint8 (N, size, size). A file may end in another of IMAGE_TYPES."""
     paths = {name.rpartition(".")[0]: folder / name for name in list_images(folder)}
     stems = [name.rpartition(".")[0] for name in filenames]
     missing = [name for stem, name in zip(stems, filenames, strict=True) if stem not in paths]
@@ -185,10 +176,7 @@ def read_images(folder, filenames, size=SIZE):
 
 
 def read_image(path, size=SIZE):
-    """One image file as grey values.
-
-    Returns uint8 of shape (size, size), squeezed to a square. Raises DataError where the file is no sound picture.
-    """
+    """One image file, squeezed to a square: uint8 (size, size), grey. Raises DataError where it is no sound picture."""
     name = "/".join(Path(str(path)).parts[-3:])
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
@@ -240,17 +228,10 @@ def read_table(path=None, complete=None):
     table = complete(table) if complete else table
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
-        raise DataError(f"{path.name} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}.")
-    faults = {
-        "it must hold at least one row": table.empty,
-        "index must count 0, 1, 2, ... without gaps": list(table["index"]) != list(range(len(table))),
-        "class must be 0 or 1": not table["class"].isin([0, 1]).all(),
-        f"split must be one of {', '.join(sorted(SPLITS))}": not table["split"].isin(SPLITS).all(),
-        "patient and filename must not be empty": bool(table[["patient", "filename"]].isna().any(axis=None)),
-    }
-    for rule, broken in faults.items():
-        if broken:
-            raise DataError(f"{path.name}: {rule}; get the file again.")
+        raise DataError(f"{path.name} has no column {', '.join(missing)}; get the file again.")
+    right = len(table) and table["class"].isin([0, 1]).all() and table["split"].isin(SPLITS).all()
+    if not right or table[COLUMNS].isna().any(axis=None) or list(table["index"]) != list(range(len(table))):
+        raise DataError(f"{path.name} has rows with other values than it should; get the file again.")
     return table[COLUMNS].astype({"index": int, "class": int})
 
 
@@ -258,55 +239,40 @@ def read_table(path=None, complete=None):
 
 
 def download(name):
-    """Path of a downloaded file, fetched once, checked by its sum; DataError where that fails."""
+    """Path of a downloaded file, fetched once, checked by its sum where it has one; DataError where that fails."""
     address, checksum = DOWNLOADS[name]
-    folder = in_cache("downloads")
-    clear_remains(folder)
+    path = in_cache(f"downloads/{name}")
     try:
-        pin = folder / f"{name}.sha256"
-        if checksum is None and pin.exists():
-            checksum = pin.read_text(encoding="utf-8")
         pooch.get_logger().setLevel("ERROR")
         fetch = pooch.HTTPDownloader(progressbar=True, chunk_size=65_536, timeout=TIMEOUT)
-        return Path(pooch.retrieve(address, checksum, fname=name, path=folder, downloader=fetch))
+        return Path(pooch.retrieve(address, checksum, fname=name, path=path.parent, downloader=fetch))
     except (requests.RequestException, OSError, ValueError) as error:
-        why = why_no_download(error)
-        advice = "try again later" if ":" not in why else "then try again"
-        elsewhere = "set PNEUMONIA_DATA to a folder that holds the images, or to phantoms, which needs no network"
-        raise DataError(f"{name} could not be downloaded ({why}): {advice}, or {elsewhere}.") from error
+        advice = "try again, or set PNEUMONIA_DATA to a folder of the images or to phantoms, which needs no network"
+        raise DataError(f"{name} could not be downloaded ({why_no_download(error)}): {advice}.") from error
 
 
 def why_no_download(error):
     """A few words on why a download failed; what lasts until somebody acts has a colon and what to do."""
-    if "Proxy" in str(error):
-        return "the proxy of this network refused: put its address, with name and password, in HTTPS_PROXY"
-    if "SSL" in str(error):
-        return "the server's certificate is not trusted: look at the clock, or ask who runs this network"
+    for words, reason in NO_DOWNLOAD.items():
+        if words in str(error):
+            return reason
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"the server was silent for {TIMEOUT} s"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off half-way"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection to the server"
-    if "does not match the known hash" in str(error):
-        return "the checksum is wrong, so it is not the file that was published or that came before"
-    return one_line(error)
+    return "no connection to the server" if isinstance(error, requests.ConnectionError) else one_line(error)
 
 
 def cached(source, ingredients, prepare):
-    """Images from the cache, or what `prepare` makes, kept there in place of older ones of the same source.
-
-    The file's name holds sums over the table and the `ingredients` (bytes): when one changes, the images are made anew.
-    """
+    """Images from the cache, or what `prepare` makes, kept there until the table or `ingredients` (bytes) change."""
     path = in_cache(f"{source}-{table_key()}-{short_sum(ingredients)}.npy")
     images = read_prepared(path)
     if images is not None:
         return images
     images, content = prepare(), io.BytesIO()
     np.save(content, images)
-    clear_remains(path.parent)
     older = set(path.parent.glob(f"{source}-*.npy")) - {path}
     try:
         write_whole(path, content.getvalue())
@@ -343,7 +309,6 @@ def read_prepared(path):
 def made_once(name, files):
     """A folder of the cache, filled with files (pairs of name and bytes) where it is not there; whole or not at all."""
     folder = in_cache(name)
-    clear_remains(folder.parent)
     if not folder.is_dir():
         temporary = folder.with_name(f"{name}.{os.getpid()}.part")
         try:
@@ -357,15 +322,17 @@ def made_once(name, files):
 
 
 def in_cache(name):
-    """The path of something in the cache: where it lies, or where it can be written."""
-    return CACHE / name if (CACHE / name).exists() else writable(CACHE) / name
+    """The path of something in the cache: where it lies, or where it can be written; without remains beside it."""
+    path = CACHE / name if (CACHE / name).exists() else writable(CACHE) / name
+    clear_remains(path.parent)
+    return path
 
 
 def clear_remains(folder):
-    """Delete what a killed process left half-written in a folder of the cache."""
+    """Delete what a killed process left half-written in a folder of the cache. What is young may still be growing."""
     for file in [*folder.glob("tmp*"), *folder.glob("*.part")]:
         with contextlib.suppress(OSError):  # another process was faster
-            if time.time() - file.stat().st_mtime > REMAINS_AGE:  # a younger one may still be growing
+            if time.time() - file.stat().st_mtime > REMAINS_AGE:
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
@@ -422,15 +389,15 @@ def folder_images():
 
 def prepared_real_images():
     """The file of the real images prepared last for this table, or None."""
-    files = [file for folder in (CACHE, writable(CACHE)) for file in folder.glob(f"kermany-{table_key()}-*.npy")]
-    return files[0] if files else None
+    name = f"kermany-{table_key()}-*.npy"
+    return next((file for folder in (CACHE, writable(CACHE)) for file in folder.glob(name)), None)
 
 
 def kermany_images():
     images = read_prepared(prepared_real_images())
-    if images is None:
-        images = cached("kermany", b"download", lambda: read_images(download_kermany(), read_table()["filename"]))
-    return images
+    if images is not None:
+        return images
+    return cached("kermany", b"download", lambda: read_images(download_kermany(), read_table()["filename"]))
 
 
 def download_kermany():
@@ -458,9 +425,9 @@ def kermany_files():
     path.unlink(missing_ok=True)  # 1.2 GB that nobody needs twice
 
 
-def open_medmnist(size=SIZE):
-    """The arrays of PneumoniaMNIST, a dict: {train, val, test}_images uint8 (n, size, size) and _labels (n, 1)."""
-    with np.load(download(f"pneumoniamnist_{size}.npz"), allow_pickle=False) as arrays:
+def open_medmnist():
+    """The arrays of PneumoniaMNIST, a dict: {train, val, test}_images uint8 (n, 64, 64) and _labels (n, 1)."""
+    with np.load(download("pneumoniamnist_64.npz"), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
@@ -485,35 +452,27 @@ def medmnist_images():
     return np.stack([arrays[f"{split}_images"][int(position)] for split, position in places])
 
 
-def medmnist_folder(size):
-    """All images as PNG files, 28 pixels wide up to that size, else 64, in their official splits."""
-    size = 28 if size <= 28 else SIZE
+def medmnist_folder(_):
+    """All images as PNG files in their official splits, 64 x 64 pixels, whatever size is asked for."""
 
     def files():
-        arrays, labels = open_medmnist(size), list(CLASSES)
+        arrays, labels = open_medmnist(), list(CLASSES)
         for short, split in {"train": "train", "val": "validation", "test": "test"}.items():  # its name: ours
             pairs = zip(arrays[f"{short}_images"], arrays[f"{short}_labels"].ravel(), strict=True)
             for number, (image, label) in enumerate(pairs):
                 yield f"{split}/{labels[label]}/{number:04}.png", png(image)
 
-    return made_once(f"medmnist_{size}", files())
+    return made_once("medmnist_64", files())
 
 
 def sound(name, read):
-    """What `read` makes of a downloaded file without a published sum; DataError where it is not the file expected.
-
-    The sum of the first sound one is kept, so that another is refused from then on; an unsound one is deleted.
-    """
+    """What `read` makes of a downloaded file without a published sum. An unsound file is deleted: a DataError."""
     path = download(name)
     try:
-        content = read(path)
+        return read(path)
     except Exception as error:  # a damaged file can raise nearly anything
         path.unlink(missing_ok=True)
         raise DataError(f"{name} is not the file expected ({one_line(error)}): run again to fetch it anew.") from error
-    pin = path.with_name(f"{name}.sha256")
-    if not pin.exists():
-        write_whole(pin, pooch.file_hash(path))
-    return content
 
 
 def inspirit_table():
@@ -577,14 +536,10 @@ def choose_source():
         return "kermany" if prepared_real_images() or in_hosted_notebook() else "phantoms"
     if setting in SETTINGS:
         return setting
-    if os.path.isdir(chosen_folder()):  # False, too, where the system refuses the path
+    if os.path.exists(chosen_folder()):  # False, too, where the system refuses the path; a file is refused later
         return "folder"
-    if os.path.isfile(chosen_folder()):
-        look_into(chosen_folder())  # says that it is no folder
-    raise DataError(
-        f'PNEUMONIA_DATA is "{setting}", which is neither one of {", ".join(SETTINGS)} nor a folder that exists; '
-        "a relative path starts at the project's folder."
-    )
+    known = f"neither one of {', '.join(SETTINGS)} nor a folder that exists (from the project's folder)"
+    raise DataError(f'PNEUMONIA_DATA is "{setting}", which is {known}: give one of these.')
 
 
 def describe_source():
@@ -601,18 +556,14 @@ def describe_source():
 
 
 def load_table():
-    """One row per image: columns index, class (0 healthy, 1 pneumonia), split, patient, filename.
-
-    Raises DataError where the table cannot be right.
-    """
+    """One row per image: columns index, class (0 healthy, 1 pneumonia), split, patient, filename. Raises DataError."""
     return SOURCES[choose_source()].table()
 
 
 def load_images():
-    """All images of the table, from the cache where they are prepared.
+    """All images of the table: uint8 (rows, 64, 64), 0 = black. Raises DataError where the source fails.
 
-    Returns uint8 of shape (rows of the table, 64, 64), 0 = black. Raises DataError where the source fails. In Colab and
-    Kaggle the source "auto" goes on with phantoms where the download fails, and says so.
+    In Colab and Kaggle the source "auto" goes on with phantoms where the download fails, and says so.
     """
     source = choose_source()
     try:

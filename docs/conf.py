@@ -65,14 +65,11 @@ def read_page(app, page, source):
 
 
 def prepare(notebook):
-    """A notebook with its setup cell folded, the figures' texts where pages look for them, and no names of forms."""
+    """A notebook with its setup cell folded and the figures' texts where pages look for them."""
     notebook["metadata"].setdefault("language_info", {"name": "python"})  # for the colours of code
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"])
         if cell["cell_type"] == "code":
-            named = [output for output in cell["outputs"] if set(output.get("data", {})) == {"text/plain"}]
-            forms = [output for output in named if output["output_type"] == "display_data"]
-            cell["outputs"] = [output for output in cell["outputs"] if output not in forms]
             alts = [output.get("metadata", {}).get("image/png", {}).get("alt", "") for output in cell["outputs"]]
             tags = cell["metadata"].get("tags", [])
             folded = ["hide-input"] if "setup" in tags else []

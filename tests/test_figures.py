@@ -121,9 +121,8 @@ def test_frames_show_border_curve_and_descent_as_they_are(frames_of):
         titles.append(ax.get_title())
         parts.append(sum(len(path.vertices) > 0 for path in ax.collections[0].get_paths()))
     assert titles == ["k = 1", "k = 3"] and parts == [2, 1]  # the three healthy neighbours outvote the ill one
-    heights = [
-        ax.lines[1].get_ydata() for (ax,) in frames_of(figures.play_logistic_curve, [0, 2, 4], [0, 0, 1], [0, 9])
-    ]
+    curves = frames_of(figures.play_logistic_curve, [0, 2, 4], [0, 0, 1], [0, 9])
+    heights = [ax.lines[1].get_ydata() for (ax,) in curves]
     assert np.allclose(heights[0], 0.5) and heights[1][[0, -1]] == pytest.approx([0, 1], abs=1e-5)
     descent = frames_of(figures.play_descent, lambda weight: (weight - 2) ** 2, 0, 0.25, 2)
     balls = [(*ax.lines[2].get_xdata(), *ax.lines[2].get_ydata()) for (ax,) in descent]
@@ -149,7 +148,7 @@ def board(notebook):
 
 def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_project):
     rows = helpers.get_metadata().query("split == 'test'").iloc[::4]
-    good = np.random.default_rng(0).uniform(-0.4, 0.4, len(rows)) + rows["class"] * 0.5 + 0.25
+    good = np.random.default_rng(0).uniform(0, 0.7, len(rows)) + rows["class"] * 0.3
     sources.write_whole(helpers.RESULTS / "reader_example.json", '{"indices": [2132, 2309], "answers": [0, 0]}')
     assert board(7)[:3] == (["another reader, 2 images"], [], ["0.500"])
     keep("phantoms", "knn", "test", rows, 1 - good)
@@ -174,7 +173,19 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
     assert bar.get_segments()[0][:, 0] == pytest.approx(whole[1:])
 
 
+def test_without_a_reader_of_these_images_the_score_board_has_none(monkeypatch):
+    rows = helpers.get_metadata().query("split == 'test'").iloc[::4]
+    keep("phantoms", "knn", "test", rows, rows["class"] * 0.5)
+    monkeypatch.setattr(helpers, "load_example", dict)
+    assert board(2)[0] == ["nearest neighbours"]
+
+
 # --- the data of notebook 1 -------------------------------------------------------------------------------------------
+
+
+def test_the_figure_of_the_splits_counts_every_image():
+    shown = " ".join(text.get_text() for text in figures.plot_splits(helpers.get_metadata()).texts)
+    assert sum(int(number.replace(",", "")) for number in re.findall(r"([\d,]+) images", shown)) == 2800
 
 
 @pytest.fixture
@@ -206,9 +217,8 @@ def test_the_larger_image_stands_beside_the_small_one_where_a_file_is_at_hand(on
             (tmp_path / "images" / folder).mkdir(parents=True, exist_ok=True)
         Image.new("L", (300, 300), 51).save(tmp_path / "images" / name)
     monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path / "images"))
-    assert figures.plot_two_sizes(*one_image)[1].images[0].get_array() == pytest.approx(
-        np.full((224, 224), 0.2), abs=0.01
-    )
+    large = figures.plot_two_sizes(*one_image)[1].images[0].get_array()
+    assert large.shape == (224, 224) and np.allclose(large, 0.2, atol=0.01)
     monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
     monkeypatch.setattr(sources, "CACHE", tmp_path / "nothing")
     monkeypatch.setattr(sources, "in_hosted_notebook", lambda: False)

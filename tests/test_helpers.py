@@ -1,14 +1,10 @@
-"""helpers.py: images and their labels, figures, scores and results, the bootstrap, and the reader as a model."""
+"""helpers.py: images and their labels, figures, scores and results, and the bootstrap."""
 
 import ast
-import contextlib
 import json
 import os
-import random
 import re
 import runpy
-import signal
-import time
 import types
 from pathlib import Path
 
@@ -20,7 +16,6 @@ import pytest
 from conftest import PROJECT, check_sentence
 from PIL import Image
 
-import figures
 import helpers
 from data import field, sources
 from data.sources import DataError
@@ -113,15 +108,6 @@ def test_the_title_of_an_image_names_class_index_and_simulation(mark, request):
     assert "pneumonia" in helpers.plot_one_image(IMAGES[0], 1).get_title()
 
 
-def test_data_of_another_shape_and_another_index_are_refused():
-    for shape in [(64, 64), (28, 28, 3), (3, 64, 64), (3, 64, 64, 1), (5, 100), (12288,)]:
-        with pytest.raises(ValueError, match=f"these have {re.escape(str(shape))}"):
-            helpers.plot_one_image(np.zeros(shape))
-    for index in (-1, 3):
-        with pytest.raises(IndexError, match=f"no image {index}: the indices go from 0 to 2"):
-            helpers.plot_one_image(IMAGES, index=index)
-
-
 TWO = [0, 1, 0]
 SLIPS = {
     "one label": ("3 images need as many labels", lambda: helpers.plot_one_image(IMAGES, 1)),
@@ -130,11 +116,12 @@ SLIPS = {
     "words": ("healthy", lambda: helpers.plot_one_image(IMAGES, ["healthy"] * 3, 0)),
     "one-hot": (r"shape \(3, 2\)", lambda: helpers.score(np.eye(2)[TWO], [0.1, 0.9, 0.2])),
     "-1": ("is -1", lambda: helpers.score([-1, 1, 1], [0.1, 0.9, 0.2])),
+    "another shape": (r"these have \(28, 28, 3\)", lambda: helpers.plot_one_image(np.zeros((28, 28, 3)))),
+    "one row": (r"these have \(12288,\)", lambda: helpers.plot_one_image(np.zeros(12288))),
     "0 to 255": ("0 to 255: divide", lambda: helpers.plot_one_image(IMAGES * 255)),
     "0 to 255 in rows": ("0 to 255: divide", lambda: helpers.plot_images(IMAGES * 255)),
     "standardised": ("bring them", lambda: helpers.plot_images(IMAGES - IMAGES.mean(axis=0) * 2)),
     "one image": ("put one image in a list", lambda: helpers.plot_images(IMAGE)),
-    "one image to judge": ("put one image in a list", lambda: helpers.ask_reader(IMAGE)),
     "titles": ("as many titles", lambda: helpers.plot_images(IMAGES, ["a"])),
     "disturb": ("divide", lambda: field.disturb(IMAGES[0, ..., 0] * 255, 1)),
     "one class": ("All labels are", lambda: helpers.score([1, 1], [0.5, 0.6])),
@@ -158,7 +145,10 @@ def test_arguments_that_do_not_belong_together_are_a_sentence(slip, tmp_path):
     check_sentence(str(caught.value), tmp_path)
 
 
-def test_positions_are_taken_from_tables_in_any_order(monkeypatch):
+def test_positions_are_taken_from_tables_in_any_order_and_others_refused():
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match=f"no image {index}: the indices go from 0 to 2"):
+            helpers.plot_one_image(IMAGES, index=index)
     rows = pd.DataFrame({"index": [9, 7, 8], "class": TWO, "patient": ["a", "b", "c"]}, index=[40, 20, 30])
     axes = helpers.plot_images(IMAGES, titles=rows["patient"])
     assert [ax.get_title() for ax in axes.flat[:3]] == ["a", "b", "c"]
@@ -173,12 +163,6 @@ def test_images_are_drawn_in_rows():
     assert axes.shape == (2, 5) and not any(ax.axison for ax in axes.flat)
     assert [ax.get_title() for ax in axes.flat if ax.images] == [f"image {number}" for number in range(6)]
     assert helpers.plot_images(IMAGES, columns=2).shape == (2, 2)
-
-
-def test_the_figure_of_the_splits_counts_every_image():
-    ax = figures.plot_splits(helpers.get_metadata())
-    shown = " ".join(text.get_text() for text in ax.texts)
-    assert sum(int(number.replace(",", "")) for number in re.findall(r"([\d,]+) images", shown)) == 2800
 
 
 @pytest.mark.parametrize("quantity", ["accuracy", "loss"])
@@ -327,13 +311,11 @@ def test_damaged_results_count_as_not_there_with_a_word(name, capsys):
 
 def test_results_that_cannot_be_kept_do_not_stop_the_lesson(monkeypatch, capsys):
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    assert save() == pytest.approx(SCORES) and helpers.save_reader([0], [0], [5]) == 1
-    assert capsys.readouterr().out.count("No space left on device): make room and try again. The lesson goes on") == 3
+    assert save() == pytest.approx(SCORES)
+    assert capsys.readouterr().out.count("No space left on device): make room and try again. The lesson goes on") == 2
 
 
-@pytest.mark.parametrize(
-    ("quick", "is_quick"), [("false", False), ("No", False), ("", False), ("1", True), ("yes", True)]
-)
+@pytest.mark.parametrize(("quick", "is_quick"), [("false", 0), ("No", 0), ("", 0), ("1", 1), ("yes", 1)])
 def test_quick_means_what_it_says_and_a_seed_is_a_number(quick, is_quick, monkeypatch):
     monkeypatch.setenv("QUICK", quick)
     monkeypatch.setenv("KERAS_BACKEND", "jax")
@@ -347,32 +329,6 @@ def test_quick_means_what_it_says_and_a_seed_is_a_number(quick, is_quick, monkey
 def test_the_version_of_tensorflow_is_found_under_another_name(monkeypatch):
     monkeypatch.setattr(helpers, "packages_distributions", lambda: {"tensorflow_cpu_": ["numpy"]})
     assert helpers._version("tensorflow_cpu_") == np.__version__ and helpers._version("nowhere") == "is not installed"
-
-
-def save_for_ever(model):
-    """Start a process that keeps a result again and again; returns its number."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        while True:
-            with contextlib.suppress(Exception):
-                save(model)
-    return child
-
-
-# Python warns that a child of a process with threads may hang; these children only read and write files
-@pytest.mark.linux
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_notebooks_that_keep_results_at_once_or_are_killed_leave_whole_results():
-    rng = random.Random(0)
-    for _ in range(6):
-        children = [save_for_ever(model) for model in ("knn", "vgg16")]
-        time.sleep(rng.uniform(0.1, 0.3))
-        for child in children:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        save()
-    assert {"cnn"} < {result["model"] for result in saved()} <= {"cnn", "knn", "vgg16"}
 
 
 def test_a_score_is_compared_with_earlier_runs_where_there_are_any(own_project, capsys):
@@ -456,65 +412,6 @@ def test_several_statistics_have_an_interval_each_and_a_seed_repeats_them():
     alone = helpers.bootstrap_interval(lambda rows: values[rows].mean(), patients, draws=50)
     assert (both[0][0], both[1][0]) == alone
     assert helpers.bootstrap_interval(lambda rows: values[rows].mean(), patients, draws=50, seed=1) != alone
-
-
-# --- the reader as a model --------------------------------------------------------------------------------------------
-
-
-def test_the_form_has_one_unanswered_choice_per_image(shown):
-    buttons = helpers.ask_reader(IMAGES)
-    assert [button.value for button in buttons] == [None, None, None]
-    assert [button.options for button in buttons] == [(("healthy", 0), ("pneumonia", 1))] * 3
-    ((box, _),) = shown
-    for child, button in zip(box.children, buttons, strict=True):
-        assert bytes(child.children[1].value).startswith(b"\x89PNG") and child.children[2] is button
-
-
-def test_answers_come_from_the_list_or_the_form_or_an_example(own_project, capsys):
-    sources.write_whole(own_project / "results" / "reader_example.json", '{"indices": [5, 6], "answers": [1, 0]}')
-    form = [types.SimpleNamespace(value=0), types.SimpleNamespace(value=None)]
-    assert helpers.collect_answers([1, 1], form, [5, 6]) == [1, 1]
-    assert helpers.collect_answers([], form, [5, 6]) == [0, None]
-    assert capsys.readouterr().out == ""
-    assert helpers.collect_answers([], form[1:] * 2, [5, 6]) == [1, 0]
-    assert "stored example of another reader stands in" in capsys.readouterr().out
-    assert helpers.collect_answers([], form[1:] * 2, [7, 8]) == [1, 1]
-    assert '"pneumonia" for every image stands in' in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("answers", "reason"), [([], "there are 0 answers"), ([1, 0, 1, 0], "there are 4"), ([1, None, 2], "image 2, 3")]
-)
-def test_right_answers_are_counted_and_kept_and_wrong_or_missing_ones_refused(answers, reason):
-    assert helpers.save_reader([0, 1, 1], np.array([0, 1, 0]), np.array([9, 8, 7])) == 2
-    with pytest.raises(ValueError, match=f"each of the 3 images needs an answer.*{reason}"):
-        helpers.save_reader(answers, [1, 0, 1], [3, 4, 5])
-    assert helpers.load_reader() == {"indices": [9, 8, 7], "answers": [0, 1, 1], "right": 2}
-
-
-def test_answers_about_other_images_are_never_taken(own_project, capsys, monkeypatch, tmp_path):
-    example = '{"indices": [5], "answers": [0]}'
-    sources.write_whole(own_project / "results" / "reader_example.json", example)
-    monkeypatch.setattr(helpers, "get_metadata", lambda: pd.DataFrame({"index": [5], "class": [0]}))
-    helpers.save_reader([1], [0], [5])  # about a phantom
-    for source in (str(tmp_path), "medmnist"):
-        monkeypatch.setenv("PNEUMONIA_DATA", source)
-        if source == "medmnist":
-            assert helpers.collect_answers([], [], [5]) == [1]
-            with pytest.raises(DataError, match="run notebook 1 first"):
-                helpers.load_reader()
-        else:
-            assert helpers.load_reader()["answers"] == [0]
-        helpers.save_reader([1], [1], [5])
-        assert helpers.load_reader()["right"] == 1
-
-
-def test_without_own_answers_the_example_is_counted_against_the_table(own_project, capsys, monkeypatch):
-    monkeypatch.setattr(helpers, "get_metadata", lambda: pd.DataFrame({"index": [3, 4, 6], "class": [1, 0, 1]}))
-    example = {"indices": [6, 4, 3], "answers": [1, 1, 1]}
-    sources.write_whole(own_project / "results" / "reader_example.json", json.dumps(example))
-    assert helpers.load_reader() == {**example, "right": 2}
-    assert "stored example of another reader" in capsys.readouterr().out
 
 
 def test_the_threshold_of_notebook_5_reaches_the_sensitivity_and_no_higher_one_does():

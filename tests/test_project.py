@@ -1,6 +1,5 @@
 """Whatever figure a text quotes is the measured one, and what README, Makefile and requirements say is there."""
 
-import ast
 import json
 import re
 import shutil
@@ -147,9 +146,8 @@ def test_data_card_quotes_the_measured_figures_of_the_phantoms():
     measured = stored("phantom_realism")
     for model, title in [("knn", "nearest"), ("logistic_regression", "logistic"), ("cnn", "convolutional")]:
         row = re.search(rf"^\| {title}.*$", DATA_CARD, flags=re.MULTILINE)[0]
-        parts = [
-            measured[f"{split}_accuracy"][side][model] for side in ("phantom", "real") for split in ("val", "test")
-        ]
+        kinds = [(split, side) for side in ("phantom", "real") for split in ("val", "test")]
+        parts = [measured[f"{split}_accuracy"][side][model] for split, side in kinds]
         assert row.endswith("| " + " | ".join(f"{figure:.3f}" for figure in parts) + " |")
     singles = ("auc_on_real_test_after_training_on_phantoms", "border_val_accuracy", "brightness_auc_train")
     for figure in [figure for name in singles for figure in measured[name].values()]:
@@ -163,7 +161,7 @@ def test_data_card_quotes_the_measured_figures_of_the_phantoms():
 def test_results_hold_every_model_split_and_seed(images):
     results = stored(images)
     scores = set(helpers.score([0, 1], [0.2, 0.8]))
-    assert all(set(run) == {"model", "split", "seed", "seconds", "weights", "notebook"} | scores for run in results)
+    assert all(set(run) == {"model", "split", "seed", "seconds", "notebook"} | scores for run in results)
     assert [*publish.MODELS] == helpers.MODELS
     expected = [(model, split, seed) for model in helpers.MODELS for split in SPLITS for seed in SEEDS]
     assert sorted((run["model"], run["split"], run["seed"]) for run in results) == sorted(expected)
@@ -210,45 +208,16 @@ def pins(text):
     return dict(re.findall(r"^([a-z0-9-]+)==([^ \n]+)", text, flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize("folder", [".", "tests"])
-def test_requirements_are_pinned_and_have_a_reason(folder):
-    lines = (PROJECT / folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    for line in filter(None, lines):
-        assert line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[\d.]+ +# .+", line), line
-
-
-@pytest.mark.parametrize("folder", [".", "tests"])
-def test_the_lock_holds_every_requirement_with_sums_and_no_address(folder):
-    required = pins((PROJECT / folder / "requirements.txt").read_text(encoding="utf-8"))
-    lock = (PROJECT / folder / "requirements.lock").read_text(encoding="utf-8")
-    blocks = [block for block in re.split(r"\n(?=[a-z])", lock) if re.match("[a-z]", block)]
-    assert required and required.items() <= pins(lock).items()
-    assert len(blocks) > 2 * len(required)
-    for block in blocks:
-        assert re.match(r"[a-z0-9-]+==[^ ]+( ;[^\\]+)? \\\n    --hash=sha256:[0-9a-f]{64}", block), block
-    assert "://" not in lock and "index" not in re.sub(r"#.*", "", lock)
-
-
 def test_tests_run_on_the_packages_of_the_course_and_the_course_needs_none_of_theirs():
-    course, tests = (
-        pins((PROJECT / folder / "requirements.lock").read_text(encoding="utf-8")) for folder in (".", "tests")
-    )
+    locks = [(PROJECT / folder / "requirements.lock").read_text(encoding="utf-8") for folder in (".", "tests")]
+    course, tests = map(pins, locks)
     assert {name: version for name, version in tests.items() if course.get(name, version) != version} == {}
     assert course.keys() & pins((PROJECT / "tests" / "requirements.txt").read_text(encoding="utf-8")).keys() == set()
 
 
-def test_the_environment_is_made_from_the_locks():
-    for lock in ("requirements.lock", "tests/requirements.lock"):
-        assert re.search(rf"^\t.*--require-hashes -r {lock}$", MAKEFILE, flags=re.MULTILINE)
-        assert re.search(rf"^pip install --require-hashes.* -r {lock}", README, flags=re.MULTILINE)
-    assert not re.search(r"install.* -r (tests/)?requirements\.txt", MAKEFILE)
-
-
 def test_the_licence_of_every_package_is_listed_and_none_forbids_what_the_course_does():
     page = (PROJECT / "docs" / "licences.md").read_text(encoding="utf-8")
-    rows = [
-        [part.strip() for part in row.split("|")[1:-1]] for row in re.findall(r"^\| \w.*$", page, flags=re.MULTILINE)
-    ]
+    rows = re.findall(r"^\| (\w.*?) *\| (.*?) *\| (.*?) *\|$", page, flags=re.MULTILINE)
     listed = {re.sub("[._]", "-", name).lower(): (version, licence) for name, version, licence in rows[1:]}
     for folder in (".", "tests"):
         lock = (PROJECT / folder / "requirements.lock").read_text(encoding="utf-8")
@@ -260,13 +229,6 @@ def test_the_licence_of_every_package_is_listed_and_none_forbids_what_the_course
 
 
 # --- what others need: licences, citation, workflows, hosted notebooks ------------------------------------------------
-
-
-def test_licences_say_what_they_are_for():
-    code, text = ((PROJECT / name).read_text(encoding="utf-8") for name in ("LICENSE", "LICENSE-TEXT"))
-    assert code.startswith("MIT License") and "WITHOUT WARRANTY OF ANY KIND" in code
-    assert "creativecommons.org/licenses/by/4.0/" in text and "Section 8 – Interpretation" in text
-    assert "(LICENSE)" in README and "(LICENSE-TEXT)" in README
 
 
 @pytest.mark.parametrize(
@@ -301,17 +263,6 @@ def test_binder_kaggle_and_the_dev_container_use_what_is_there():
     assert (PROJECT / ".kaggle" / kernel["code_file"]).resolve() in SERIES
     (images,) = kernel["dataset_sources"]
     assert images in (PROJECT / "data" / "sources.py").read_text(encoding="utf-8")
-
-
-def test_every_text_file_is_read_and_written_as_utf_8():
-    """Else Windows takes another encoding."""
-    for path in [path for folder in (".", "data", "docs", "tools") for path in (PROJECT / folder).glob("*.py")]:
-        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-        for call in calls:
-            if getattr(call.func, "attr", "") in ("read_text", "write_text"):
-                given = [getattr(word.value, "value", "") for word in call.keywords if word.arg == "encoding"]
-                given += [getattr(argument, "value", "") for argument in call.args]
-                assert any(str(value).startswith(("utf-8", "latin")) for value in given), f"{path}, line {call.lineno}"
 
 
 def test_tracked_files_hold_no_images_and_no_copies_of_weights():

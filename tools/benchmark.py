@@ -92,7 +92,6 @@ def machine():
 
 
 def make_test():
-    """As a reader calls it: quick, on simulated images."""
     command = ["make", "test", "PNEUMONIA_DATA=phantoms"]
     return measured(subprocess.run, command, cwd=PROJECT, stdout=sys.stderr, check=True)
 
@@ -165,9 +164,10 @@ def peer(doing, precision, count):
             layers += [nn.Conv2d(channels, maps, 3, padding=1), nn.ReLU(inplace=True)]
             channels = maps
         layers.append(nn.MaxPool2d(2))
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(512), nn.Linear(512, 128), nn.ReLU()]
-    layers += [nn.Dropout(0.3), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1)]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Dropout(0.3)]
+    layers += [nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1)]
     model = nn.Sequential(*layers).to(memory_format=torch.channels_last).train(doing == "training")
+    model[:17].requires_grad_(False)  # the first three blocks: networks.FROZEN
     images = torch.rand(int(count), 3, 64, 64).to(memory_format=torch.channels_last)
     labels = torch.randint(0, 2, (int(count), 1)).float()
     means = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)

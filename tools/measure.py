@@ -305,13 +305,9 @@ def measure_phantoms():
         fit(model, *rest)
         each.append(helpers.score(truth, model.predict(real, verbose=0))["auc"])
     linear = logistic(drawn, edge | True, real, truth)["auc"]
-    digest = hashlib.sha256(Path(phantoms.__file__).read_bytes()).hexdigest()
     on_real = {"logistic_regression": linear, "cnn": float(np.median(each))}
-    result = {
-        "phantoms_sha256": digest,
-        "auc_on_real_test_after_training_on_phantoms": on_real,
-        "auc_of_each_cnn": each,
-    }
+    result = {"phantoms_sha256": hashlib.sha256(Path(phantoms.__file__).read_bytes()).hexdigest()}
+    result |= {"auc_on_real_test_after_training_on_phantoms": on_real, "auc_of_each_cnn": each}
     for side, name in [("real", "kermany"), ("phantom", "phantoms")]:
         images, figures, models = sides[side][0], publish.figures(name), ("knn", "logistic_regression", "cnn")
         for key, value in {

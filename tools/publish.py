@@ -93,9 +93,8 @@ def badges(name):
     links = [("Colab", "colab.research.google.com/assets/colab-badge.svg", colab)]
     links += [("Kaggle", "kaggle.com/static/images/open-in-kaggle.svg", kaggle)]
     links += [("Binder", "mybinder.org/badge_logo.svg", lab)]
-    return " ".join(
-        f"[![Open in {name}](https://{image})](https://{page})" for name, image, page in links if repository
-    )
+    marks = [f"[![Open in {name}](https://{image})](https://{page})" for name, image, page in links]
+    return " ".join(marks) if repository else ""
 
 
 def with_badges(text):

@@ -23,7 +23,7 @@ import helpers
 from data.sources import DataError, describe_source, read_json, write_whole
 from tools.publish import find_notebooks, set_opening
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = helpers.PROJECT
 NOTEBOOKS = PROJECT / "notebooks"
 BUILD = PROJECT / "build" / "notebooks"
 TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real images
@@ -41,7 +41,7 @@ def drop_backups():
 
 def follow(begin, left):
     """Write which notebook begins and the time left, from seconds. Returns what follows its cells, at a terminal."""
-    start, at_a_terminal = time.perf_counter(), sys.stdout.isatty()
+    start = time.perf_counter()
 
     def show(cell=None, cell_index=None):
         minutes = max(0, left - time.perf_counter() + start) / 60
@@ -49,7 +49,7 @@ def follow(begin, left):
         print(f"{place}, about {minutes:.0f} min left ...", end=" ", flush=True)
 
     show()
-    return show if at_a_terminal else None
+    return show if sys.stdout.isatty() else None
 
 
 def execute(path, last_line=None, on_cell=None):
@@ -83,7 +83,8 @@ def execute(path, last_line=None, on_cell=None):
     printed = notebook.cells.pop().outputs[0].text if last_line else None
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            if output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None):
+                output.data["text/plain"] = "(The form works in a live notebook.)"
             if output.output_type == "stream":
                 output.text = re.sub(r"[^\n]*\r", "", output.text)  # a progress bar draws over itself
         if cell.cell_type == "code":
@@ -96,7 +97,6 @@ def execute(path, last_line=None, on_cell=None):
 
 
 def store(notebook, path):
-    """Write a notebook so that a stop half-way leaves the old one."""
     write_whole(path, nbformat.writes(notebook) + "\n")
 
 
@@ -129,16 +129,11 @@ def main():
     except DataError as error:
         sys.exit(str(error))
     if options.refresh and (helpers.QUICK or simulated):
-        sys.exit(
-            "Stored outputs come from full runs on the real X-rays: make refresh PNEUMONIA_DATA=path/to/chest_xray"
-        )
+        sys.exit("Stored outputs come from full runs on the real X-rays: set PNEUMONIA_DATA to their folder.")
     if options.times and (helpers.QUICK or not simulated):
         sys.exit("--times is for full runs on simulated images: unset QUICK, and set PNEUMONIA_DATA to phantoms.")
 
     paths = [path for path in find_notebooks(NOTEBOOKS) if options.refresh or path.parent == NOTEBOOKS]
-    others = {path.name for path in NOTEBOOKS.glob("[!.]*.ipynb")} - {path.name for path in paths}
-    if others:
-        print(f"No notebooks of the course, so not executed: {', '.join(sorted(others))}")
     target = NOTEBOOKS if options.refresh else BUILD
     times_path = SIMULATED_TIMES if simulated else TIMES
     times, peaks = read_json(times_path) if times_path.exists() else {}, {}
