@@ -20,8 +20,9 @@ GLOSSARY_PAGE = (PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8")
 GLOSSARY = conf.read_glossary(GLOSSARY_PAGE)
 # in bold, but no words of the field
 EMPHASIS = {
-    *("cloudy patches", "diaphragm", "heart", "lost edge", "lungs", "net of lines", "white patch"),
-    *("best epoch", "fall", "field", "fit", "logistic", "permission", "predict", "same children", "test"),
+    *("cloudy", "diaphragm", "heart", "lost edge", "lungs", "white area"),
+    *("a confession", "best epoch", "fall", "field", "fit", "logistic", "permission", "predict", "same children"),
+    *("test", "yardstick", "your turn"),
 }
 
 
