@@ -146,10 +146,10 @@ def measure_exam():
     return result
 
 
-def small_network(training, validation, _, change=list, rate=1e-3, epochs=15):
-    """Notebook 3's recipe; change: a function of the list of its layers."""
+def small_network(training, validation, _, change=list, rate=1e-3, epochs=15, optimizer=keras.optimizers.RMSprop):
+    """Notebook 3's fair recipe; change: a function of the list of its layers; rate: a number, or one that falls."""
     model = keras.Sequential([keras.Input((64, 64, 3)), *change(networks.build_cnn().layers)])
-    model.compile(keras.optimizers.RMSprop(rate), **LOSS)
+    model.compile(optimizer(rate), **LOSS)
     return model, training, validation, epochs
 
 
@@ -162,6 +162,15 @@ TINKERING = {
     "without dropout": partial(small_network, change=lambda parts: [p for p in parts if "dropout" not in p.name]),
     "the article's learning rate, 0.0001": partial(small_network, rate=1e-4),
     "kernels of 1 x 1 instead of 3 x 3": partial(small_network, change=partial(map, of_one_pixel)),
+}
+
+
+FALLING = schedules.CosineDecay(1e-3, 15 * 1600 // 32)
+CNN_RECIPES = {
+    "RMSprop, 0.0001 (the article's)": partial(small_network, rate=1e-4),
+    "RMSprop, 0.001": small_network,
+    "RMSprop, 0.001, falling": partial(small_network, rate=FALLING),
+    "Adam, 0.001, falling": partial(small_network, rate=FALLING, optimizer=keras.optimizers.Adam),
 }
 
 
@@ -308,6 +317,7 @@ def measure_phantoms():
 
 EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measures, function)
     "seeds": ("kermany.json", 60, "notebooks that compare scores with a band; simulated images, too", measure_seeds),
+    "cnn": ("cnn_recipes.json", 15, "recipes for notebook 3's network", partial(train_all, CNN_RECIPES, SEEDS)),
     "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
     "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
