@@ -33,7 +33,10 @@ SEED = int(_seed)
 QUICK = os.environ.get("QUICK", "").strip().lower() not in ("", "0", "no", "false")  # train on less, for fewer epochs
 
 MODELS = ["knn", "logistic_regression", "decision_tree", "cnn", "vgg16", "cnn_augmented", "vgg16_augmented"]
-NO_PREDICTIONS = pd.DataFrame(columns=["model", "split", "seed", "index", "label", "probability"])
+# an empty table whose columns have their types: those of a table joined to it stay numbers
+NO_PREDICTIONS = pd.DataFrame(
+    [["", "", 0, 0, 0, 0.0]], columns=["model", "split", "seed", "index", "label", "probability"]
+)[:0]
 CLASS_NAMES = ["healthy", "pneumonia"]
 CLASS_COLORS = ["#0173b2", "#de8f05"]  # blue and orange: told apart by the colour-blind too
 
