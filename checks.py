@@ -41,19 +41,27 @@ def checker(function):
     exercise = function.__name__.split("_")[-1]
 
     @functools.wraps(function)
-    def check(*answers):
+    def check(*answers, **named):
         try:
-            inspect.signature(function).bind(*answers)
+            answers = inspect.signature(function).bind(*answers, **named).args
+            answers = [answer[0] if is_comma_slip(answer) else answer for answer in answers]
             advice = "Write your answer into the cell above and run it, then run this cell again."
             refuse_if(any(is_empty(answer) for answer in answers), advice, NOT_ANSWERED)
             verdict = "right. " + function(*answers)
         except Refused as refusal:
             verdict = str(refusal)
+        except SystemExit:
+            verdict = "not yet. Your function ends Python with exit() or quit(): use return."
         except Exception as error:  # the answer may be anything, and a student's function may raise anything
             verdict = f"not yet. The check could not use this answer: {type(error).__name__}: {one_line(error)}"
         print(f"Exercise {exercise}: {verdict}")
 
     return check
+
+
+def is_comma_slip(answer):
+    """True for `x = {...},`: the comma behind a dictionary, an array or a table makes a tuple of one of it."""
+    return isinstance(answer, tuple) and len(answer) == 1 and not isinstance(answer[0], (int, float, str))
 
 
 # --- reading answers ------------------------------------------------------------------------------------------------
@@ -167,7 +175,9 @@ def call_with_images(function, images):
     refuse_if(answer is None, "Your function must return an array of numbers, without NaN. Does it end with return?")
     in_place = not np.array_equal(given, images)
     refuse_if(in_place, "Your function changes the images that it was given: work on a copy, images.copy().")
-    rows = len(answer) if answer.ndim else 1
+    one = "One number came out for all images together: over which axis? Images are axis 0, so leave that out."
+    refuse_if(answer.ndim == 0, one)
+    rows = len(answer)
     not_one_each = f"{len(images)} images went in, but {rows} rows came out: return one for each image."
     refuse_if(rows != len(images), not_one_each)
     return answer
@@ -213,6 +223,7 @@ def likenesses(images, others):
 def check_1_1(answer):
     """answer: the number of images and the name of the split, such as (7, "test")."""
     metadata = helpers.get_metadata()
+    refuse_if(metadata["patient"].is_unique, "These images name no patients: do this exercise with other ones.")
     images_per_patient = metadata["patient"].value_counts()
     values = single_values(answer)
     numbers = [as_number(value) for value in values if as_number(value) is not None]
@@ -240,6 +251,8 @@ def check_1_2(answer):
     """answer: images by kind ("bacteria", "virus") and split, a table or a dictionary of dictionaries."""
     counts = read_counts(answer)
     metadata = helpers.get_metadata()
+    named = metadata["filename"].str.contains("bacteria").any()
+    refuse_if(not named, "These images do not name their bacteria and viruses: do this exercise with other ones.")
     kinds = metadata["filename"].str.extract("(bacteria|virus)", expand=False).fillna("healthy")
     table = pd.crosstab(kinds, metadata["split"]).reindex(["bacteria", "virus", "healthy"], fill_value=0)
     true = table.loc[counts.index]
@@ -274,7 +287,7 @@ def read_counts(answer):
 
 @checker
 def check_1_3(difference):
-    """difference: array (64, 64) or (64, 64, 3), mean healthy test image minus mean healthy train image."""
+    """difference: array (64, 64) or (64, 64, 3), mean healthy validation image minus mean healthy training image."""
     array = as_array(difference)
     shape = "no array of numbers" if array is None else f"an array of shape {array.shape}"
     is_picture = array is not None and array.size in (64 * 64, 64 * 64 * 3)
@@ -287,23 +300,25 @@ def check_1_3(difference):
         chosen = {"healthy": labels == 0, "ill": labels == 1, "all": labels >= 0}
         return {name: rows[those].mean(axis=0) for name, those in chosen.items()}
 
-    train, test = means(*helpers.get_train_data()), means(*helpers.get_test_data())
+    images, labels, validation_images, validation_labels = training_and_validation()
+    training, validation = means(images, labels), means(validation_images, validation_labels)
+    train = means(*helpers.get_train_data())
+    ill_minus_healthy = "That is ill minus healthy. Compare the healthy images of two parts: training and validation."
     mistakes = {
-        "You took the images with pneumonia. Healthy images have label 0.": test["ill"] - train["ill"],
-        "You took images of both classes. Choose those with label 0 first.": test["all"] - train["all"],
-        "That is ill minus healthy, within the train split. Compare the healthy images of two splits.": (
-            train["ill"] - train["healthy"]
-        ),
-        "That is one of the two means. Subtract the other one.": test["healthy"],
-        "That is one of the two means. Subtract it from the other one.": train["healthy"],
+        "You took the images with pneumonia. Healthy images have label 0.": validation["ill"] - training["ill"],
+        "You took images of both classes. Choose those with label 0 first.": validation["all"] - training["all"],
+        ill_minus_healthy: train["ill"] - train["healthy"],
+        "That is one of the two means. Subtract the other one.": validation["healthy"],
+        "That is one of the two means. Subtract it from the other one.": training["healthy"],
         "The difference is zero everywhere: did you subtract a mean from itself?": np.zeros(64 * 64),
     }
-    true = test["healthy"] - train["healthy"]
+    true = validation["healthy"] - training["healthy"]
     for sign in (1, -1):
         if distance(sign * picture, true) <= 0.002:
-            return "Where it is not zero, the two folders differ, and no child is ill on these images."
+            by_chance, by_illness = np.abs(true).max(), np.abs(mistakes[ill_minus_healthy]).max()
+            return f"By chance the means differ by {by_chance:.2f} at most, ill and healthy by up to {by_illness:.2f}."
         refuse_mistakes(sign * picture, true, mistakes, 0.002)
-    refuse("This is another picture. Mean of all healthy test images, minus mean of all healthy train images.")
+    refuse("This is another picture. Mean of the healthy validation images, minus mean of the healthy training images.")
 
 
 # --- notebook 2 -----------------------------------------------------------------------------------------------------
@@ -312,7 +327,7 @@ def check_1_3(difference):
 @checker
 def check_2_1(k):
     """k: the one of ks with the highest sensitivity on the validation images."""
-    ks = [1, 3, 5, 10, 20, 40, 80]
+    ks = [1, 3, 5, 7, 15, 41, 81]
     number = as_number(k)
     refuse_if(number is None, "One number is expected: the k that you would choose.")
     refuse_if(0 < number < 1, "That looks like a sensitivity. The question is for which k it is highest.")
@@ -320,11 +335,10 @@ def check_2_1(k):
     training_images, training_labels, images, labels = training_and_validation()
     training_rows, rows = grey_rows(training_images), grey_rows(images)
     p = {n: KNeighborsClassifier(n).fit(training_rows, training_labels).predict_proba(rows)[:, 1] for n in ks}
-    for threshold in (0.5, 0.500001):  # a vote of five against five may count as ill, or as healthy
-        scores = pd.DataFrame({n: helpers.score(labels, p[n], threshold) for n in ks})
-        highest = scores[number] == scores.max(axis=1)
-        if highest["sensitivity"]:
-            return "But look at its specificity, too: more of the ill found, more false alarms."
+    scores = pd.DataFrame({n: helpers.score(labels, p[n]) for n in ks})
+    highest = scores[number] == scores.max(axis=1)
+    if highest["sensitivity"]:
+        return f"Now look at its specificity, too: {scores[number]['specificity']:.3f}. Is it the highest as well?"
     others = " and ".join(name for name in ("accuracy", "specificity") if highest[name])
     refuse_if(others, f"This k has the highest {others}. Sensitivity looks at the ill images only.")
     refuse("Another k finds more of the ill. Take the validation images with label 1: which share is found?")
@@ -332,18 +346,18 @@ def check_2_1(k):
 
 @checker
 def check_2_2(curve):
-    """curve: {number of training images: accuracy on the validation images} of the 10 nearest neighbours."""
+    """curve: {number of training images: accuracy on the validation images} of the 5 nearest neighbours."""
     curve = as_curve(curve, "A dictionary is expected: {50: 0.7, 100: 0.8, ...}.")
     training_images, training_labels, images, labels = training_and_validation()
     rows, sizes = grey_rows(training_images), sorted(curve)
     too_few = len(sizes) < 4 or sizes[0] > 100 or sizes[-1] < 800
     refuse_if(too_few, "Try at least four sizes, from 50 or 100 images up to 800 or more.")
-    impossible = sizes[0] < 10 or sizes[-1] > len(rows) or any(size != int(size) for size in sizes)
-    limits = f"from 10, the neighbours asked, to {len(rows)}, all training images"
+    impossible = sizes[0] < 5 or sizes[-1] > len(rows) or any(size != int(size) for size in sizes)
+    limits = f"from 5, the neighbours asked, to {len(rows)}, all training images"
     refuse_if(impossible, f"The number of images goes {limits}.")
     sizes = [int(size) for size in sizes]
     given = np.array([as_share(curve[n]) for n in sizes])
-    models = [KNeighborsClassifier(10).fit(rows[:n], training_labels[:n]) for n in sizes]
+    models = [KNeighborsClassifier(5).fit(rows[:n], training_labels[:n]) for n in sizes]
     true = np.array([model.score(grey_rows(images), labels) for model in models])
     if distance(given, true) <= 0.006:
         return f"From {sizes[0]} to {sizes[-1]} images: {given[-1] - given[0]:+.3f}."
@@ -358,7 +372,7 @@ def check_2_2(curve):
     }
     refuse_mistakes(given, true, mistakes, 0.006)
     n = sizes[np.argmax(np.abs(given - true) > 0.006)]
-    refuse(f"Look at {n} images: fit the first {n} training images with k = 10, score validation images.")
+    refuse(f"Look at {n} images: fit the first {n} training images with k = 5, score validation images.")
 
 
 @checker
@@ -374,9 +388,11 @@ def check_2_3(prepare):
     refuse_if_dependent(prepare, rows, prepared, alone)
     all_equal = np.ptp(prepared, axis=0).max() == 0
     refuse_if(all_equal, "After your function all images are equal: nothing is left to learn from.")
-    before = KNeighborsClassifier(10).fit(training_rows, training_labels).score(rows, labels)
-    after = KNeighborsClassifier(10).fit(prepare(training_rows.copy()), training_labels).score(prepared, labels)
-    numbers = f"Ten nearest neighbours are right on {before:.3f} of the validation images before, {after:.3f} after it."
+    alike = prepared.shape == rows.shape and np.corrcoef(prepared.ravel(), rows.ravel())[0, 1] > 1 - 1e-6
+    refuse_if(alike, "All images change by the same number, so the same ones stay neighbours: this prepares nothing.")
+    before = KNeighborsClassifier(5).fit(training_rows, training_labels).score(rows, labels)
+    after = KNeighborsClassifier(5).fit(prepare(training_rows.copy()), training_labels).score(prepared, labels)
+    numbers = f"Five neighbours are right on {before:.3f} of the validation images before, {after:.3f} after it."
     refuse_if(after < before - 0.03, f"{numbers} Your function takes away what tells the classes apart.")
     return numbers + (" A gain." if after > before + 0.01 else " A difference this small may be chance.")
 
@@ -462,13 +478,17 @@ def check_3_3(model, aucs):
 # --- notebook 4 -----------------------------------------------------------------------------------------------------
 
 
+def notebook_4_rows():
+    """Positions of the training images (fewer in a quick run and of simulated images) and of the validation images."""
+    training, validation = helpers.split_by_patient(helpers.get_metadata())
+    return training[:640] if helpers.QUICK or helpers.are_simulated() else training, validation
+
+
 def refuse_other_auc(auc, features):
     """Refuse an AUC that is not that of logistic regression on the features of the validation images."""
     number = as_share(auc)
     _, labels = helpers.get_train_data()
-    training, validation = helpers.split_by_patient(helpers.get_metadata())
-    if helpers.QUICK:
-        training = training[:640]  # as notebook 4 does
+    training, validation = notebook_4_rows()
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     model.fit(features[training], labels[training])
     p = model.predict_proba(features)[:, 1]
@@ -488,13 +508,30 @@ def refuse_other_auc(auc, features):
 
 
 @checker
-def check_4_1(auc, features):
-    """auc: on validation images, of logistic regression on the features; features: (2000, 512), as in the notebook."""
+def check_4_1(answer, features):
+    """answer: accuracy on validation images, of five neighbours; features: (2000, 512), as in the notebook."""
     features = as_array(features)
-    is_table = features is not None and features.shape == (len(helpers.get_train_data()[1]), 512)
+    images, labels = helpers.get_train_data()
+    is_table = features is not None and features.shape == (len(labels), 512)
     refuse_if(not is_table, "Give the features of the notebook as they are, 512 for each image.")
-    refuse_other_auc(auc, features)
-    return "A model of notebook 2, on features that a network found in photographs."
+    training, validation = notebook_4_rows()
+    number, pixels = as_share(answer), grey_rows(images)
+
+    def right(table, rows, k=5):
+        return KNeighborsClassifier(k).fit(table[training], labels[training]).score(table[rows], labels[rows])
+
+    true, of_pixels = right(features, validation), right(pixels, validation)
+    mistakes = {
+        "That is the accuracy on the images that the model had learned from. Take the validation images.": (
+            right(features, training)
+        ),
+        "That is the accuracy with pixels. Give the neighbours the features.": of_pixels,
+        "That is one neighbour. Five are asked: KNeighborsClassifier(5).": right(features, validation, k=1),
+        "That is the share of wrong answers. The accuracy is the share of right ones.": 1 - true,
+    }
+    refuse_mistakes(number, true, mistakes, 0.001)
+    refuse_if(distance(number, true) > 0.002, "Another number is expected: five neighbours, fitted on training_rows.")
+    return f"Five neighbours: by features {true:.3f}, by pixels {of_pixels:.3f} of the validation images are right."
 
 
 @checker
@@ -527,7 +564,7 @@ def check_4_2(features, auc, trunk):
     hint = "The images were not prepared as VGG16 wants them: preprocess_input(images * 255)."
     refuse_if(unprepared < right, hint)
     refuse_other_auc(auc, features)
-    return "Compare with exercise 1: features from half-way up, and features from the end."
+    return "Compare with the last point of the curves: features from half-way up, and features from the end."
 
 
 @checker
@@ -692,8 +729,8 @@ def check_6_1(accuracies, model):
     }
     refuse_mistakes(given, true, mistakes, 0.004)
     if distance(given, true) <= 0.004:
-        worse = list(powers)[np.argmin(true)]
-        return "Both cost the same." if true[0] == true[1] else f"The {worse} images are worse for it."
+        undisturbed = accuracy(model, images, labels)
+        return f"Undisturbed {undisturbed:.3f}, darker {true[0]:.3f}, brighter {true[1]:.3f}."
     wrong = list(powers)[np.argmax(np.abs(given - true) > 0.004)]
     formula = f"accuracy of cnn on images[validation] ** {powers[wrong]}, threshold 0.5"
     refuse(f"Look at the {wrong} images: {formula}.")

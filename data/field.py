@@ -3,13 +3,15 @@
 import numpy as np
 from scipy.ndimage import affine_transform
 
+from .arguments import check_images
+
 
 def disturb(image, seed):
     """One grey image as a portable machine might give it: turned, sheared, wrongly exposed and noisy.
 
     image: float in [0, 1] of shape (64, 64). Returns float32 of that shape and range; the same seed, the same image.
     """
-    rng = np.random.default_rng(seed)
+    rng, image = np.random.default_rng(seed), check_images(image)
     for change in (turn, expose, add_noise):
         image = change(image, rng)
     return np.clip(image, 0, 1).astype(np.float32)
@@ -19,9 +21,8 @@ def turn(image, rng):
     """The image turned by up to 20 degrees and sheared by up to 0.15; what comes in from outside is black."""
     angle = np.deg2rad(rng.uniform(-20, 20))
     shear = rng.uniform(-0.15, 0.15)
-    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.array(
-        [[1, shear], [0, 1]]
-    )
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turned @ [[1, shear], [0, 1]]
     middle = (np.array(image.shape) - 1) / 2
     return affine_transform(image, matrix, offset=middle - matrix @ middle, order=1)
 

@@ -2,9 +2,9 @@
 
 Run from the project's folder:  python -m data.select_images path/to/chest_xray
 
-The folder holds train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA. The draw is seeded: the same folder
-gives the same bytes. Training and field images come from `train`, test images from `test`. Whole patients are drawn, so
-no patient stands in two splits, and of several images with the same pixels at 64 x 64 only the first is used.
+The draw is seeded: the same folder gives the same bytes. Training and field images come from `train`, test images from
+`test`. Whole patients are drawn, so no patient stands in two splits, and of several images with the same pixels at
+64 x 64 only the first is used.
 """
 
 import argparse
@@ -16,23 +16,24 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .sources import CLASSES, COLUMNS, TABLE, DataError, find_images, list_images, read_images, write_whole
+from .sources import CLASSES, COLUMNS, OTHER_NAMES, TABLE, DataError, find_images, list_images, read_images, write_whole
 
 SEED = 0
 SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 200)}  # (folder, images per class)
 
 
 def patient_of(filename):
-    """Patient of an image, e.g. 'train-person1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
+    """Patient of an image, e.g. 'bacteria-1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
 
-    The folder is part of the id. 'IM-0383' and 'NORMAL2-IM-0383' may be two people; they get one id, because a patient
-    counted as two could stand in two splits. Raises DataError without a number.
+    Each series has numbers of its own: 'IM-0383' and 'NORMAL2-IM-0383' are two children, and so are 'bacteria-23' and
+    'virus-23'. The data card tells the evidence. Raises DataError without a number.
     """
-    folder, _, name = filename.split("/")
-    number = re.match(r"(?:NORMAL2-)?(IM-\d+)|(person\d+)", name)
-    if number is None:
-        raise DataError(f"{filename}: no patient number in this name; expected person123_... or IM-0123-...")
-    return f"{folder}-{number[1] or number[2]}"
+    name = filename.rpartition("/")[2]
+    healthy = re.match(r"(?:NORMAL2-)?IM-\d+", name)
+    ill = re.match(r"person(\d+)_(bacteria|virus)_", name)
+    if not healthy and not ill:
+        raise DataError(f"{filename}: no patient number in this name: {OTHER_NAMES}.")
+    return healthy[0] if healthy else f"{ill[2]}-{ill[1]}"
 
 
 def hold_out_patients(table, parts):
@@ -73,7 +74,7 @@ def draw_split(filenames, count, taken_patients, rng):
             drawn += images_of[patient][: count - len(drawn)]
             taken_patients.add(patient)
     if len(drawn) < count:
-        raise DataError(f"only {len(drawn)} of {count} images could be drawn: copy the whole data set once more.")
+        raise DataError(f"only {len(drawn)} of {count} images could be drawn: {OTHER_NAMES}.")
     return drawn
 
 

@@ -5,6 +5,7 @@ helpers.py calls `describe_source`, `load_table` and `load_images`; a student ne
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
@@ -12,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 import warnings
 import zipfile
@@ -23,7 +25,7 @@ import numpy as np
 import pandas as pd
 import pooch
 import requests
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from tqdm import tqdm
 
 from . import phantoms
@@ -32,18 +34,21 @@ DATA = Path(__file__).resolve().parent
 PROJECT = DATA.parent
 CACHE = DATA / "cache"
 TABLE = DATA / "metadata.csv"
+ATTACHED = Path("/kaggle/input")  # where Kaggle shows the data sets attached to a notebook
 COLUMNS = ["index", "class", "split", "patient", "filename"]
-SPLITS = {"train", "test", "field"}
+SPLITS = ["train", "test", "field"]
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}  # folder of the data set: class
 
 SIZE = 64  # pixels along each side of a prepared image
-PREPARATION = 1  # raise it when read_image gives other pixels: prepared images in a cache are then made anew
-IMAGE_TYPES = (".jpeg", ".jpg", ".png")
+PREPARATION = 2  # raise it when read_image gives other pixels: prepared images in a cache are then made anew
+IMAGE_TYPES = (".jpeg", ".jpg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 MOST_PIXELS = 50_000_000
 TIMEOUT = 10  # seconds that a server may be silent
 REMAINS_AGE = 3600  # seconds after which a half-written file is of a process that was killed
 
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # read_image refuses such pictures in a sentence
+warnings.filterwarnings("ignore", module="PIL")  # read_image refuses what is no sound picture, in a sentence
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # else a PNG with a large colour profile is refused
 
 INSPIRIT = (
     "https://storage.googleapis.com/inspirit-ai-data-bucket-1/Data/AI%20Scholars/Sessions%206%20-%2010%20(Projects)"
@@ -56,10 +61,6 @@ DOWNLOADS = {
         "/file_downloaded",
         "sha256:13efc055629733dbab07877f8b3c9f81097840dbcdaa326a8542322c2281ce36",
     ),
-    "pneumoniamnist_28.npz": (
-        "https://zenodo.org/records/10519652/files/pneumoniamnist.npz?download=1",
-        "md5:28209eda62fecd6e6a2d98b1501bb15f",
-    ),
     "pneumoniamnist_64.npz": (
         "https://zenodo.org/records/10519652/files/pneumoniamnist_64.npz?download=1",
         "md5:8f4eceb4ccffa70c672198ea285246c6",
@@ -67,10 +68,18 @@ DOWNLOADS = {
     "inspirit_metadata.csv": (INSPIRIT + "metadata.csv", None),
     "inspirit_image_data.npy": (INSPIRIT + "image_data.npy", None),
 }
+# words in the message of an error: why a download failed
+NO_DOWNLOAD = {
+    "Proxy": "the proxy of this network refused: put its address, with name and password, in HTTPS_PROXY",
+    "SSL": "the server's certificate is not trusted: look at the clock, or ask who runs this network",
+    "does not match the known hash": "the checksum is wrong, so it is not the file that was published",
+}
+OTHER_NAMES = "take version 2 of the data set or Kaggle's copy; images of your own are for get_own_data in notebook 6"
+say_once = functools.cache(print)
 
 
-class DataError(Exception):
-    """Something is wrong with the data; the message is one sentence: what, where, what to do."""
+class DataError(ValueError):
+    """What came cannot be right, data or argument; the message is one sentence: what, where, what to do."""
 
     def _render_traceback_(self):
         # Jupyter asks for this: a student sees the sentence, not thirty lines of traceback
@@ -99,11 +108,47 @@ def read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def writable(folder):
+    """The folder, or a temporary one, with a word, where it may not be written, as in a read-only course."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return folder
+    say_once(f"The folder {folder.name} cannot be written: what belongs there is kept until this computer restarts.")
+    return Path(tempfile.gettempdir(), short_sum(str(folder).encode()), folder.name)
+
+
+def look_into(folder):
+    """What lies in a folder (Path or zipfile.Path), sorted, without hidden things such as macOS' ._name."""
+    try:
+        return sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: path.name)
+    except FileNotFoundError:
+        fault = "does not exist: look for a slip in its name"
+    except NotADirectoryError:
+        fault = "is a file, no folder: unpack it where it is a ZIP file, and give the folder"
+    except OSError as error:
+        fault = f"cannot be read ({one_line(error)}): allow it, or copy the folder"
+    raise DataError(f"{folder.name} {fault}.")
+
+
+def find_folders(places, names):
+    """The first of the places that holds the folders of these names. Raises DataError on what is there instead."""
+    outer = [path for path in look_into(places[0]) if path.is_dir()]
+    for place in places:
+        if all((place / name).is_dir() for name in names):
+            return place
+    found = [path.name for folder in outer for path in [folder, *look_into(folder)] if path.is_dir()]
+    inside = f"only {', '.join(found[:6])}: rename these, or" if found else "nor any other:"
+    raise DataError(f"{places[0].name} does not hold the folders {', '.join(names)}, {inside} choose one that does.")
+
+
 def list_image_files(folder):
-    """The JPEG and PNG files of a folder (Path or zipfile.Path), sorted, without hidden ones such as macOS' ._name."""
-    files = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-    files = [path for path in files if path.name.lower().endswith(IMAGE_TYPES) and path.is_file()]
-    return sorted(files, key=lambda path: path.name)
+    """The image files of a folder, sorted, without hidden ones; a line says what else was left out."""
+    files = [path for path in look_into(folder) if path.is_file()] if folder.is_dir() else []
+    others = [path.name for path in files if not path.name.lower().endswith(IMAGE_TYPES)]
+    if others:
+        place, kinds = f"{folder.parent.name}/{folder.name}", {Path(name).suffix.lower() or name for name in others}
+        say_once(f"{place}: left out {len(others)} of {len(files)} files, not read ({', '.join(sorted(kinds))}).")
+    return [path for path in files if path.name not in set(others)]
 
 
 def list_images(folder, splits=("train", "test")):
@@ -113,15 +158,15 @@ def list_images(folder, splits=("train", "test")):
 
 
 def read_images(folder, filenames, size=SIZE):
-    """Images of a data set's folder by their names in the table; a file may end in another of IMAGE_TYPES.
-
-    Returns uint8 of shape (number of names, size, size), 0 = black. Raises DataError that names the image.
-    """
+    """Images by their names in the table: uint8 (N, size, size). A file may end in another of IMAGE_TYPES."""
     paths = {name.rpartition(".")[0]: folder / name for name in list_images(folder)}
     stems = [name.rpartition(".")[0] for name in filenames]
-    for stem, name in zip(stems, filenames, strict=True):
-        if stem not in paths:
-            raise DataError(f"{name} is in data/metadata.csv but not in the folder: copy the whole data set once more.")
+    missing = [name for stem, name in zip(stems, filenames, strict=True) if stem not in paths]
+    if missing:
+        there = f"holds others, such as {min(paths)}" if paths else "holds no images"
+        advice = f"it {there}; {OTHER_NAMES}" if 2 * len(missing) > len(stems) else "copy these from the data set"
+        count = f"{len(missing):,} of {len(stems):,} images of data/metadata.csv"
+        raise DataError(f"{missing[0]} is not in the folder ({count} are not): {advice}.")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = pool.map(lambda stem: read_image(paths[stem], size), stems)
         try:
@@ -131,27 +176,29 @@ def read_images(folder, filenames, size=SIZE):
 
 
 def read_image(path, size=SIZE):
-    """One JPEG or PNG file as grey values.
-
-    Returns uint8 of shape (size, size), squeezed to a square. Raises DataError where the file is no sound picture.
-    """
+    """One image file, squeezed to a square: uint8 (size, size), grey. Raises DataError where it is no sound picture."""
     name = "/".join(Path(str(path)).parts[-3:])
     try:
-        with path.open("rb") as file, Image.open(file, formats=("JPEG", "PNG")) as image:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than any X-ray has")
             image.draft("L", (2 * size, 2 * size))  # a JPEG can be decoded at reduced size, many times faster
-            image = to_grey(ImageOps.exif_transpose(image))
+            image.load()
+            with contextlib.suppress(Exception):  # notes beside a sound picture may be broken
+                image = ImageOps.exif_transpose(image)
+            image = to_grey(image)
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2))
     except Exception as error:  # a damaged file can make the decoder raise nearly anything
         reason = "no such picture inside" if isinstance(error, UnidentifiedImageError) else one_line(error)
-        raise DataError(f"{name} is not a sound JPEG or PNG ({reason}): get this file again.") from error
+        raise DataError(f"{name} is not a sound image ({reason}): get this file again.") from error
 
 
 def to_grey(image):
     """The picture in mode "L": 8 bit grey."""
-    if image.mode.startswith("I"):  # 16 bit: Pillow would clip at 255 instead of scaling
-        return Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+    if image.mode[0] in "IF":  # more than 8 bit: Pillow would clip at 255 instead of scaling
+        values = np.asarray(image, dtype=np.float32)
+        most = next(most for most in (1, 255, 1023, 4095, 16383, 65535, values.max()) if values.max() <= most)
+        return Image.fromarray((values.clip(0) * (255 / most) + 0.5).astype("uint8"))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
@@ -181,17 +228,10 @@ def read_table(path=None, complete=None):
     table = complete(table) if complete else table
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
-        raise DataError(f"{path.name} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}.")
-    faults = {
-        "it must hold at least one row": table.empty,
-        "index must count 0, 1, 2, ... without gaps": list(table["index"]) != list(range(len(table))),
-        "class must be 0 or 1": not table["class"].isin([0, 1]).all(),
-        f"split must be one of {', '.join(sorted(SPLITS))}": not table["split"].isin(SPLITS).all(),
-        "patient and filename must not be empty": bool(table[["patient", "filename"]].isna().any(axis=None)),
-    }
-    for rule, broken in faults.items():
-        if broken:
-            raise DataError(f"{path.name}: {rule}; get the file again.")
+        raise DataError(f"{path.name} has no column {', '.join(missing)}; get the file again.")
+    right = len(table) and table["class"].isin([0, 1]).all() and table["split"].isin(SPLITS).all()
+    if not right or table[COLUMNS].isna().any(axis=None) or list(table["index"]) != list(range(len(table))):
+        raise DataError(f"{path.name} has rows with other values than it should; get the file again.")
     return table[COLUMNS].astype({"index": int, "class": int})
 
 
@@ -199,52 +239,41 @@ def read_table(path=None, complete=None):
 
 
 def download(name):
-    """Path of a downloaded file, fetched once, checked by its sum; DataError where that fails."""
+    """Path of a downloaded file, fetched once, checked by its sum where it has one; DataError where that fails."""
     address, checksum = DOWNLOADS[name]
-    folder = CACHE / "downloads"
-    clear_remains(folder)
+    path = in_cache(f"downloads/{name}")
     try:
-        pin = folder / f"{name}.sha256"
-        if checksum is None and pin.exists():
-            checksum = pin.read_text()
         pooch.get_logger().setLevel("ERROR")
         fetch = pooch.HTTPDownloader(progressbar=True, chunk_size=65_536, timeout=TIMEOUT)
-        return Path(pooch.retrieve(address, checksum, fname=name, path=folder, downloader=fetch))
+        return Path(pooch.retrieve(address, checksum, fname=name, path=path.parent, downloader=fetch))
     except (requests.RequestException, OSError, ValueError) as error:
-        raise DataError(
-            f"{name} could not be downloaded ({why_no_download(error)}): try again later, or set PNEUMONIA_DATA to a "
-            "folder that holds the images, or to phantoms, which needs no network."
-        ) from error
+        advice = "try again, or set PNEUMONIA_DATA to a folder of the images or to phantoms, which needs no network"
+        raise DataError(f"{name} could not be downloaded ({why_no_download(error)}): {advice}.") from error
 
 
 def why_no_download(error):
-    """A few words on why a download failed."""
+    """A few words on why a download failed; what lasts until somebody acts has a colon and what to do."""
+    for words, reason in NO_DOWNLOAD.items():
+        if words in str(error):
+            return reason
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"the server was silent for {TIMEOUT} s"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off half-way"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection to the server"
-    if "does not match the known hash" in str(error):
-        return "the checksum is wrong, so it is not the file that was published or that came before"
-    return one_line(error)
+    return "no connection to the server" if isinstance(error, requests.ConnectionError) else one_line(error)
 
 
 def cached(source, ingredients, prepare):
-    """Images from the cache, or what `prepare` makes, kept there in place of older ones of the same source.
-
-    The file's name holds sums over the table and the `ingredients` (bytes): when one changes, the images are made anew.
-    """
-    path = CACHE / f"{source}-{table_key()}-{short_sum(ingredients)}.npy"
+    """Images from the cache, or what `prepare` makes, kept there until the table or `ingredients` (bytes) change."""
+    path = in_cache(f"{source}-{table_key()}-{short_sum(ingredients)}.npy")
     images = read_prepared(path)
     if images is not None:
         return images
     images, content = prepare(), io.BytesIO()
     np.save(content, images)
-    clear_remains(CACHE)
-    older = set(CACHE.glob(f"{source}-*.npy")) - {path}
+    older = set(path.parent.glob(f"{source}-*.npy")) - {path}
     try:
         write_whole(path, content.getvalue())
         for file in older:
@@ -256,7 +285,12 @@ def cached(source, ingredients, prepare):
 
 def table_key():
     """Changes when data/metadata.csv or the way images are prepared does."""
-    return short_sum(read_table().to_csv().encode(), f"{SIZE} pixels, preparation {PREPARATION}".encode())
+    return key_of(TABLE.read_bytes() if TABLE.is_file() else b"", f"{SIZE} pixels, preparation {PREPARATION}")
+
+
+@functools.lru_cache  # notebooks ask for it at every figure
+def key_of(_, preparation):
+    return short_sum(read_table().to_csv().encode(), preparation.encode())
 
 
 def short_sum(*parts):
@@ -274,10 +308,9 @@ def read_prepared(path):
 
 def made_once(name, files):
     """A folder of the cache, filled with files (pairs of name and bytes) where it is not there; whole or not at all."""
-    folder = CACHE / name
-    clear_remains(CACHE)
+    folder = in_cache(name)
     if not folder.is_dir():
-        temporary = CACHE / f"{name}.{os.getpid()}.part"
+        temporary = folder.with_name(f"{name}.{os.getpid()}.part")
         try:
             for file, content in files:
                 write_whole(temporary / file, content)
@@ -288,11 +321,18 @@ def made_once(name, files):
     return folder
 
 
+def in_cache(name):
+    """The path of something in the cache: where it lies, or where it can be written; without remains beside it."""
+    path = CACHE / name if (CACHE / name).exists() else writable(CACHE) / name
+    clear_remains(path.parent)
+    return path
+
+
 def clear_remains(folder):
-    """Delete what a killed process left half-written in a folder of the cache."""
+    """Delete what a killed process left half-written in a folder of the cache. What is young may still be growing."""
     for file in [*folder.glob("tmp*"), *folder.glob("*.part")]:
         with contextlib.suppress(OSError):  # another process was faster
-            if time.time() - file.stat().st_mtime > REMAINS_AGE:  # a younger one may still be growing
+            if time.time() - file.stat().st_mtime > REMAINS_AGE:
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
@@ -324,45 +364,46 @@ def png(image):
 
 def chosen_folder():
     """PNEUMONIA_DATA as a folder; a relative path starts at the project's folder, wherever a notebook runs."""
-    return PROJECT / Path(source_setting()).expanduser()
+    return attached_folder() if source_setting() == "auto" else PROJECT / os.path.expanduser(source_setting())
+
+
+def attached_folder():
+    """The data set where Kaggle has attached it to the notebook, or None."""
+    for place in (place for depth in range(4) for place in ATTACHED.glob("*/" * depth + "chest_xray")):
+        with contextlib.suppress(DataError):
+            return find_images(place)
 
 
 def find_images(folder):
     """The folder, or the one inside it, that holds train/NORMAL and the rest; DataError where there is none."""
-    for candidate in (folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"):
-        if all((candidate / split / label).is_dir() for split in ("train", "test") for label in CLASSES):
-            return candidate
-    raise DataError(
-        f"{folder.name} does not hold the folders train/NORMAL, train/PNEUMONIA, test/NORMAL and test/PNEUMONIA: "
-        "choose a folder that does."
-    )
+    names = [f"{split}/{label}" for split in ("train", "test") for label in CLASSES]
+    return find_folders([folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"], names)
 
 
 def folder_images():
-    folder = chosen_folder()
-    try:
-        inner = find_images(folder)
-        files = [(name, (inner / name).stat()) for name in list_images(inner)]
-        key = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]).encode()
-        return cached("kermany", key, lambda: read_images(inner, read_table()["filename"]))
-    except OSError as error:
-        raise DataError(f"{folder.name} cannot be read ({one_line(error)}): allow it, or copy the folder.") from error
+    folder = find_images(chosen_folder())
+    files = [(name, (folder / name).stat()) for name in list_images(folder)]
+    key = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]).encode()
+    return cached("kermany", key, lambda: read_images(folder, read_table()["filename"]))
 
 
 def prepared_real_images():
-    """The real images prepared last for this table, or None."""
-    return next(map(read_prepared, CACHE.glob(f"kermany-{table_key()}-*.npy")), None)
+    """The file of the real images prepared last for this table, or None."""
+    name = f"kermany-{table_key()}-*.npy"
+    return next((file for folder in (CACHE, writable(CACHE)) for file in folder.glob(name)), None)
 
 
 def kermany_images():
-    images = prepared_real_images()
-    if images is None:
-        images = cached("kermany", b"download", lambda: read_images(download_kermany(), read_table()["filename"]))
-    return images
+    images = read_prepared(prepared_real_images())
+    if images is not None:
+        return images
+    return cached("kermany", b"download", lambda: read_images(download_kermany(), read_table()["filename"]))
 
 
 def download_kermany():
-    """The folder of the real images: kagglehub's where that is installed, else Mendeley Data's ZIP file, unpacked."""
+    """The folder of the real images: attached, else kagglehub's where that is installed, else Mendeley's ZIP file."""
+    if attached_folder():
+        return attached_folder()
     if importlib.util.find_spec("kagglehub"):
         try:
             import kagglehub
@@ -384,9 +425,9 @@ def kermany_files():
     path.unlink(missing_ok=True)  # 1.2 GB that nobody needs twice
 
 
-def open_medmnist(size=SIZE):
-    """The arrays of PneumoniaMNIST, a dict: {train, val, test}_images uint8 (n, size, size) and _labels (n, 1)."""
-    with np.load(download(f"pneumoniamnist_{size}.npz"), allow_pickle=False) as arrays:
+def open_medmnist():
+    """The arrays of PneumoniaMNIST, a dict: {train, val, test}_images uint8 (n, 64, 64) and _labels (n, 1)."""
+    with np.load(download("pneumoniamnist_64.npz"), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
@@ -411,35 +452,27 @@ def medmnist_images():
     return np.stack([arrays[f"{split}_images"][int(position)] for split, position in places])
 
 
-def medmnist_folder(size):
-    """All images as PNG files, 28 pixels wide up to that size, else 64, in their official splits."""
-    size = 28 if size <= 28 else SIZE
+def medmnist_folder(_):
+    """All images as PNG files in their official splits, 64 x 64 pixels, whatever size is asked for."""
 
     def files():
-        arrays, labels = open_medmnist(size), list(CLASSES)
+        arrays, labels = open_medmnist(), list(CLASSES)
         for short, split in {"train": "train", "val": "validation", "test": "test"}.items():  # its name: ours
             pairs = zip(arrays[f"{short}_images"], arrays[f"{short}_labels"].ravel(), strict=True)
             for number, (image, label) in enumerate(pairs):
                 yield f"{split}/{labels[label]}/{number:04}.png", png(image)
 
-    return made_once(f"medmnist_{size}", files())
+    return made_once("medmnist_64", files())
 
 
 def sound(name, read):
-    """What `read` makes of a downloaded file without a published sum; DataError where it is not the file expected.
-
-    The sum of the first sound one is kept, so that another is refused from then on; an unsound one is deleted.
-    """
+    """What `read` makes of a downloaded file without a published sum. An unsound file is deleted: a DataError."""
     path = download(name)
     try:
-        content = read(path)
+        return read(path)
     except Exception as error:  # a damaged file can raise nearly anything
         path.unlink(missing_ok=True)
         raise DataError(f"{name} is not the file expected ({one_line(error)}): run again to fetch it anew.") from error
-    pin = path.with_name(f"{name}.sha256")
-    if not pin.exists():
-        write_whole(pin, pooch.file_hash(path))
-    return content
 
 
 def inspirit_table():
@@ -497,20 +530,22 @@ def in_hosted_notebook():
 def choose_source():
     """The source in use, a key of SOURCES. Raises DataError where PNEUMONIA_DATA is neither a source nor a folder."""
     setting = source_setting()
+    if setting == "auto" and attached_folder():
+        return "folder"
     if setting == "auto":
-        return "kermany" if prepared_real_images() is not None or in_hosted_notebook() else "phantoms"
+        return "kermany" if prepared_real_images() or in_hosted_notebook() else "phantoms"
     if setting in SETTINGS:
         return setting
-    if os.path.isdir(chosen_folder()):  # False, too, where the system refuses the path
+    if os.path.exists(chosen_folder()):  # False, too, where the system refuses the path; a file is refused later
         return "folder"
-    raise DataError(
-        f'PNEUMONIA_DATA is "{setting}", which is neither one of {", ".join(SETTINGS)} nor a folder that exists; '
-        "a relative path starts at the project's folder."
-    )
+    known = f"neither one of {', '.join(SETTINGS)} nor a folder that exists (from the project's folder)"
+    raise DataError(f'PNEUMONIA_DATA is "{setting}", which is {known}: give one of these.')
 
 
 def describe_source():
     """One line that says which images this run uses."""
+    if source_setting() == "auto" and choose_source() != "phantoms":
+        load_images()  # they may turn out to be phantoms, where a download fails
     name = choose_source()
     line = SOURCES[name].words
     if not SOURCES[name].names_patients:
@@ -521,18 +556,14 @@ def describe_source():
 
 
 def load_table():
-    """One row per image: columns index, class (0 healthy, 1 pneumonia), split, patient, filename.
-
-    Raises DataError where the table cannot be right.
-    """
+    """One row per image: columns index, class (0 healthy, 1 pneumonia), split, patient, filename. Raises DataError."""
     return SOURCES[choose_source()].table()
 
 
 def load_images():
-    """All images of the table, from the cache where they are prepared.
+    """All images of the table: uint8 (rows, 64, 64), 0 = black. Raises DataError where the source fails.
 
-    Returns uint8 of shape (rows of the table, 64, 64), 0 = black. Raises DataError where the source fails. In Colab and
-    Kaggle the source "auto" goes on with phantoms where the download fails, and says so.
+    In Colab and Kaggle the source "auto" goes on with phantoms where the download fails, and says so.
     """
     source = choose_source()
     try:

@@ -25,9 +25,8 @@ def look(page, deck):
     """What is wrong with a page, or with the slide that it shows, as a list of sentences."""
     page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
     faults = [f"sticks out: {part}" for part in page.evaluate(STICKING_OUT, deck)[:1]]
-    faults += [
-        f"blank, or no text: {name}" for name, alt, width in page.evaluate(PICTURES) if not (alt.strip() and width)
-    ]
+    blank = [name for name, alt, width in page.evaluate(PICTURES) if not (alt.strip() and width)]
+    faults += [f"blank, or no text: {name}" for name in blank]
     paths = [Path(unquote(urlsplit(link).path)) for link in page.evaluate(LINKS)]
     faults += [f"leads nowhere: {path}" for path in paths if not path.exists()]
     found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]

@@ -13,6 +13,7 @@ from math import ceil
 from pathlib import Path
 
 project = html_title = "Pneumonia in chest X-rays"
+author = "the authors of the course, CC BY 4.0 (prose, figures) and MIT (code)"
 root_doc = "README"
 include_patterns = ["*.md", "data/*.md", "docs/*.md", "notebooks/**.ipynb"]
 exclude_patterns = [".*", "build", "tests", "tools", "results", "data/cache"]
@@ -27,7 +28,8 @@ myst_heading_anchors = 3
 html_theme = "sphinx_book_theme"
 html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2, "use_fullscreen_button": False}
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
-html_static_path = html_css_files = ["site.css"]
+html_static_path = ["site.css", "threshold.js", "thumbnails.webp"]
+html_css_files = ["site.css"]
 html_show_search_summary = False  # a page opened from disk may not read the others
 
 revealjs_static_path = ["slides.css"]
@@ -52,6 +54,9 @@ def read_page(app, page, source):
     elif page == "docs/glossary":
         entries = [f"{term}\n  {meaning}\n" for term, (_, meaning) in read_glossary(text).items()]
         text = text[: text.index("\n- ")] + "\n```{glossary}\n" + "\n".join(entries) + "```\n"
+    elif page == "docs/threshold":
+        lines = Path(app.srcdir, "results", "kermany_predictions.csv").read_text(encoding="utf-8").splitlines()
+        text = text.replace("PREDICTIONS", "\n".join(line for line in lines if ",test," in line))
     elif page.startswith("notebooks/"):
         glossary = read_glossary(Path(app.srcdir, "docs", "glossary.md").read_text(encoding="utf-8"))
         notebook = prepare(json.loads(text))
@@ -60,14 +65,11 @@ def read_page(app, page, source):
 
 
 def prepare(notebook):
-    """A notebook with its setup cell folded, the figures' texts where pages look for them, and no names of forms."""
+    """A notebook with its setup cell folded and the figures' texts where pages look for them."""
     notebook["metadata"].setdefault("language_info", {"name": "python"})  # for the colours of code
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"])
         if cell["cell_type"] == "code":
-            named = [output for output in cell["outputs"] if set(output.get("data", {})) == {"text/plain"}]
-            forms = [output for output in named if output["output_type"] == "display_data"]
-            cell["outputs"] = [output for output in cell["outputs"] if output not in forms]
             alts = [output.get("metadata", {}).get("image/png", {}).get("alt", "") for output in cell["outputs"]]
             tags = cell["metadata"].get("tags", [])
             folded = ["hide-input"] if "setup" in tags else []
@@ -191,8 +193,10 @@ def text_cell(text):
 
 def setup(app):
     # the colours of code need no script: Sphinx sets them in the slides as in the site
+    import plotly
     from docutils import nodes
     from sphinx.writers.html5 import HTML5Translator
 
     app.add_node(nodes.literal_block, override=True, revealjs=(HTML5Translator.visit_literal_block, None))
+    app.config.html_static_path.append(str(Path(plotly.__file__).parent / "package_data" / "plotly.min.js"))
     app.connect("source-read", read_page)

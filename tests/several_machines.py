@@ -95,10 +95,6 @@ def test_two_processes_train_as_one(alone, start_two, tmp_path):
         assert process.returncode == 0
 
 
-def test_two_devices_of_one_machine_train_as_one(alone, tmp_path):
-    check_figures(printed(start(tmp_path, JAX_NUM_CPU_DEVICES="2")), alone)
-
-
 def interrupt(both, victim, how):
     """Send a signal to one process and all that it started after its third epoch; the other one must give up."""
     for line in both[victim].stdout:
@@ -122,21 +118,6 @@ def test_after_a_kill_training_goes_on_from_the_last_checkpoint(victim, survivor
         check_figures(text, alone, first=done + 1)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_process_that_falls_silent_is_given_up(victim, start_two, tmp_path):
-    text = interrupt(start_two(tmp_path), victim, signal.SIGSTOP)
-    check_last_line(text, tmp_path, f"Process {1 - victim} stops, because another process died", GOING_ON)
-
-
-def test_the_process_that_trains_ends_with_the_one_that_watches_it(start_two, tmp_path):
-    both = start_two(tmp_path)
-    for line in both[1].stdout:
-        if line.startswith("epoch 3/"):
-            break
-    both[1].kill()  # it alone, not what it started
-    check_last_line(printed(both[0]), tmp_path, "Process 0 stops, because another process died")
-
-
 @pytest.mark.parametrize("number", ["0", "1"])
 def test_a_process_that_waits_for_the_others_in_vain_says_so(number, tmp_path):
     address = free_address()
@@ -151,10 +132,6 @@ def test_processes_with_different_tasks_refuse(different, start_two, tmp_path):
         text = printed(process)
         check_last_line(text, tmp_path, "do not have the same task", "--epochs, --images")
         assert process.returncode == REFUSED and figures_of_epochs(text) == {}
-
-
-def test_a_batch_that_the_devices_cannot_share_is_refused(tmp_path):
-    check_last_line(printed(start(tmp_path, JAX_NUM_CPU_DEVICES="3")), tmp_path, "3 devices cannot share 32 images")
 
 
 def test_a_damaged_checkpoint_is_named_in_both_processes_and_the_one_before_serves(alone, start_two, tmp_path):

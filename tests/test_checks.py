@@ -128,6 +128,22 @@ def test_nothing_and_nonsense_get_a_sentence(name, verdict):
     assert "could not use" in verdict(check, *[1] * (count + 1))
 
 
+def test_slips_of_beginners_get_their_own_words(verdict, rows, capsys):
+    def leave(images):
+        raise SystemExit
+
+    assert verdict(checks.check_2_3, leave).startswith("not yet. Your function ends Python")
+    for function in (lambda images: images.mean(), lambda images: np.float64(3)):
+        assert "over which axis" in verdict(checks.check_2_3, function)
+    for function in (lambda images: images + 1, lambda images: images / 2):
+        assert "prepares nothing" in verdict(checks.check_2_3, function)
+    counts = {"accuracy": 0.75, "balanced accuracy": 0.5}
+    for answer in (counts, (counts,)):  # the second is what a comma at the end of the line makes
+        assert verdict(checks.check_7_1, answer, 30, 10).startswith("right")
+    checks.check_3_2(convolution=896, dense=393_248)
+    assert capsys.readouterr().out.startswith("Exercise 2: right")
+
+
 def test_1_1(judge, data):
     images = data.metadata["patient"].value_counts()
     most = int(images.max())
@@ -164,20 +180,23 @@ def test_1_2(judge, data):
 
 
 def test_1_3(judge, data):
-    def mean(images, labels, label):
-        return images[labels == label].mean(axis=0)
+    def mean(part, label):
+        return data.images[part][data.labels[part] == label].mean(axis=0)
 
-    train, train_ill = (mean(data.images, data.labels, label) for label in (0, 1))
-    test, test_ill = (mean(data.test_images, data.test_labels, label) for label in (0, 1))
-    right = [test - train, train - test, (test - train)[..., 0], (test - train).ravel(), (test - train).tolist()]
+    train, train_ill = (mean(data.training, label) for label in (0, 1))
+    held_out, held_out_ill = (mean(data.validation, label) for label in (0, 1))
+    difference = held_out - train
+    right = [difference, -difference, difference[..., 0], difference.ravel(), difference.tolist()]
+    both = data.images[data.validation].mean(axis=0) - data.images[data.training].mean(axis=0)
+    test_healthy = data.test_images[data.test_labels == 0].mean(axis=0)
     wrong = {
-        "pneumonia": test_ill - train_ill,
-        "both classes": data.test_images.mean(axis=0) - data.images.mean(axis=0),
-        "ill minus healthy": train_ill - train,
-        "Subtract the other one": test,
+        "pneumonia": held_out_ill - train_ill,
+        "both classes": both,
+        "ill minus healthy": mean(data.labels >= 0, 1) - mean(data.labels >= 0, 0),
+        "Subtract the other one": held_out,
         "Subtract it from the other": train,
         "zero everywhere": train - train,
-        "another picture": data.test_images[0] - data.images[0],
+        "another picture": test_healthy - train,
         "One picture": data.images[:5] - data.test_images[:5],
     }
     judge(checks.check_1_3, right, wrong)
@@ -195,11 +214,11 @@ def rows(data, monkeypatch):
 
 def test_2_1(judge, rows):
     training_rows, training_labels, grey, labels = rows
-    models = {k: KNeighborsClassifier(k).fit(training_rows, training_labels) for k in [1, 3, 5, 10, 20, 40, 80]}
+    models = {k: KNeighborsClassifier(k).fit(training_rows, training_labels) for k in [1, 3, 5, 7, 15, 41, 81]}
     healthy, ill = ({k: m.score(grey[labels == c], labels[labels == c]) for k, m in models.items()} for c in (0, 1))
     best = max(ill, key=ill.get)
     wrong = {"looks like a sensitivity": ill[best], "specificity": max(healthy, key=healthy.get)}
-    wrong |= {"Another k": 1, "one of ks": 7, "One number": "forty"}
+    wrong |= {"Another k": 1, "one of ks": 10, "One number": "forty"}
     judge(checks.check_2_1, [best, float(best), np.int64(best), [best]], wrong)
 
 
@@ -207,7 +226,7 @@ def test_2_2(judge, verdict, rows, data):
     training_rows, training_labels, grey, labels = rows
     test_rows = data.test_images[:, ::4, ::4, 0].reshape(len(data.test_images), -1)
 
-    def curve(images, truth, sizes=(50, 100, 200, 400, 800, 1600), k=10):
+    def curve(images, truth, sizes=(50, 100, 200, 400, 800, 1600), k=5):
         models = {n: KNeighborsClassifier(k).fit(training_rows[:n], training_labels[:n]) for n in sizes}
         pairs = {n: (images[:n], truth[:n]) if images is training_rows else (images, truth) for n in sizes}
         return {n: model.score(*pairs[n]) for n, model in models.items()}
@@ -223,7 +242,7 @@ def test_2_2(judge, verdict, rows, data):
         "A dictionary": 0.9,
     }
     judge(checks.check_2_2, [solution, pd.Series(solution), list(solution.items()), others], wrong)
-    assert "with k = 10" in verdict(checks.check_2_2, curve(grey, labels, k=3))
+    assert "with k = 5" in verdict(checks.check_2_2, curve(grey, labels, k=1))
 
 
 def test_2_3(judge, verdict, rows):
@@ -316,9 +335,9 @@ def vgg16(data):
     return SimpleNamespace(trunk=trunk, last=last, maps=maps, early=early, unprepared=unprepared, small=small)
 
 
-def aucs_of(table, data, training=None):
+def aucs_of(table, data):
     """AUCs of logistic regression on the features: the right one, and what common mistakes make of it."""
-    training = data.training if training is None else training
+    training = data.training[:640]  # as notebook 4 does with simulated images
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     p = model.fit(table[training], data.labels[training]).predict_proba(table)[:, 1]
     truth, guess = data.validation_labels, p[data.validation]
@@ -327,13 +346,19 @@ def aucs_of(table, data, training=None):
 
 
 def test_4_1(judge, verdict, vgg16, data, monkeypatch):
-    features, aucs = vgg16.last, aucs_of(vgg16.last, data)
-    wrong = {"had learned from": aucs.learned, "predict_proba(...)[:, 1]": aucs.classes, "Another number": 0.5}
-    wrong |= {"wrong way round": 1 - aucs.right, "percent": 100 * aucs.right}
-    judge(checks.check_4_1, [aucs.right, np.float32(aucs.right), [round(aucs.right, 3)]], wrong, features)
-    assert "features of the notebook" in verdict(checks.check_4_1, aucs.right, features[:100])
-    monkeypatch.setattr(helpers, "QUICK", True)
-    assert "right. " in verdict(checks.check_4_1, aucs_of(features, data, data.training[:640]).right, features)
+    features, pixels = vgg16.last, data.images[..., 0].reshape(len(data.images), -1)
+
+    def right(table, rows=data.validation, k=5, training=data.training[:640]):
+        neighbours = KNeighborsClassifier(k).fit(table[training], data.labels[training])
+        return neighbours.score(table[rows], data.labels[rows])
+
+    share = right(features)
+    wrong = {"had learned from": right(features, data.training[:640]), "with pixels": right(pixels)}
+    wrong |= {"one neighbour": right(features, k=1), "wrong answers": 1 - share, "percent": 100 * share}
+    judge(checks.check_4_1, [share, np.float32(share), [round(share, 4)]], wrong | {"Another number": 0.7}, features)
+    assert "features of the notebook" in verdict(checks.check_4_1, share, features[:100])
+    monkeypatch.setattr(helpers, "are_simulated", lambda: False)
+    assert "right. " in verdict(checks.check_4_1, right(features, training=data.training), features)
 
 
 def test_4_2(judge, verdict, vgg16, data):
@@ -342,7 +367,9 @@ def test_4_2(judge, verdict, vgg16, data):
     wrong |= {"old weights": early[::-1], "One row": early[:400], "these are 100": early[:, :100]}
     judge(checks.check_4_2, [early, early.tolist()], wrong, aucs.right, trunk)
     assert "not prepared" in verdict(checks.check_4_2, vgg16.small, aucs.right, trunk)
-    assert "had learned from" in verdict(checks.check_4_2, early, aucs.learned, trunk)
+    others = {"had learned from": aucs.learned, "predict_proba(...)[:, 1]": aucs.classes, "Another number": 0.5}
+    for words, auc in (others | {"wrong way round": 1 - aucs.right, "percent": 100 * aucs.right}).items():
+        assert words in verdict(checks.check_4_2, early, auc, trunk)
 
 
 def test_4_3(judge, verdict):

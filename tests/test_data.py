@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 import types
 import zipfile
@@ -27,8 +26,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT, check_sentence, contents, send
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 import helpers
@@ -51,7 +48,6 @@ FILES = [line.split(",")[-1] for line in TABLE.splitlines()[1:]]
 GREYS = [20, 60, 100, 140, 180, 220]  # each image of the made table is all of one grey
 OWN_TABLE = PROJECT / "data" / "metadata.csv"
 REAL_FOLDER = PROJECT.parent / "shared" / "data" / "chest_xray"
-PUBLISHED = dict(sources.DOWNLOADS)
 
 
 @pytest.fixture(autouse=True)
@@ -149,17 +145,17 @@ def test_kermany_asks_kagglehub_first_where_it_is_installed(folder, server, monk
     assert server.asked == ([] if works else ["kermany.zip"])
 
 
-def offer_medmnist(server, monkeypatch, size=64, train=(1250, 1300), val=(3, 4), test=(210, 220)):
+def offer_medmnist(server, monkeypatch, train=(1250, 1300), val=(3, 4), test=(210, 220)):
     """A file in the layout of PneumoniaMNIST; every image says in its first pixels where it comes from."""
     arrays = {}
     for number, (split, counts) in enumerate({"train": train, "test": test, "val": val}.items()):
         labels = np.repeat([0, 1], counts)
         np.random.default_rng(5).shuffle(labels)
-        images = np.zeros((len(labels), size, size), np.uint8)
+        images = np.zeros((len(labels), 64, 64), np.uint8)
         images[:, 0, 0], images[:, 0, 1] = number, labels
         images[:, 0, 2], images[:, 0, 3] = np.divmod(np.arange(len(labels)), 256)
         arrays |= {f"{split}_images": images, f"{split}_labels": labels[:, np.newaxis].astype(np.uint8)}
-    server.offer(f"pneumoniamnist_{size}.npz", bytes_of(np.savez_compressed, **arrays))
+    server.offer("pneumoniamnist_64.npz", bytes_of(np.savez_compressed, **arrays))
     monkeypatch.setenv("PNEUMONIA_DATA", "medmnist")
 
 
@@ -199,13 +195,6 @@ def test_inspirit_reads_table_and_array(server, refused, monkeypatch, array):
         list_all_images()
 
 
-@pytest.mark.parametrize("name", ["README.md", "data/README.md"])
-def test_readme_and_data_card_name_every_source(name):
-    text = (PROJECT / name).read_text(encoding="utf-8")
-    names = [f"`{setting}`" for setting in sources.SETTINGS]
-    assert [row for row in [*names, "| a folder |"] if row not in text] == []
-
-
 @pytest.mark.parametrize("setting", [None, "", "auto"])
 def test_auto_is_phantoms_and_asks_no_network_where_nothing_is_prepared(setting, drawn, monkeypatch):
     monkeypatch.delenv("PNEUMONIA_DATA")
@@ -237,6 +226,7 @@ def test_auto_is_kermany_in_a_hosted_notebook(server, drawn, monkeypatch, capsys
         assert sources.choose_source() == "kermany"
         return assert_made_images(sources.load_images())
     server.act("kermany.zip", half)
+    assert sources.describe_source().startswith("simulated images")  # the first line of a notebook
     assert len(sources.load_images()) == 6 and len(drawn) == 1
     failure, going_on = capsys.readouterr().out.splitlines()
     check_sentence(failure, tmp_path, "kermany.zip could not be downloaded")
@@ -250,7 +240,10 @@ KINDS = [
     ("CMYK", "JPEG", (0, 0, 0, 55), 200),
     ("1", "PNG", 1, 255),
     ("I;16", "PNG", 65535, 255),
-    ("I;16", "PNG", 300, 1),
+    ("I;16", "PNG", 2064, 129),  # 12 bit in 16
+    ("I;16", "PNG", 100, 100),  # 8 bit in 16
+    ("L", "WEBP", 200, 200),
+    ("F", "TIFF", 0.5, 128),
     ("RGBA", "PNG", (200, 200, 200, 128), 100),
     ("P", "PNG", 7, 7),
 ]
@@ -280,6 +273,13 @@ def test_an_image_keeps_its_sides_and_one_stored_turned_is_turned_back(tmp_path,
     assert image[dark].max() < 10 and image.mean() > 100
 
 
+def test_a_sound_picture_with_broken_notes_or_a_large_colour_profile_is_read(tmp_path):
+    notes = [{"exif": b"Exif\0\0broken"}, {"exif": b"MM\0*\0\0\0\xff"}, {"icc_profile": bytes(9_000_000)}]
+    for number, note in enumerate(notes):
+        Image.new("L", (90, 70), 120).save(tmp_path / f"{number}.png", **note)
+        assert (sources.read_image(tmp_path / f"{number}.png") == 120).all()
+
+
 BAD = [
     picture(60, (300, 300))[:900],
     picture(60, (300, 300), kind="PNG")[:-40],
@@ -295,7 +295,7 @@ def test_a_missing_or_bad_image_is_named(folder, refused, bad):
     sources.load_images()  # an earlier cache stays as it was
     (folder / FILES[3]).unlink()
     bad(folder / FILES[3]) if callable(bad) else (folder / FILES[3]).write_bytes(bad)
-    reason = "not in the folder: copy the whole data set" if callable(bad) else "is not a sound JPEG or PNG"
+    reason = "copy these from the data set" if callable(bad) else "is not a sound image"
     with refused(FILES[3], reason):
         sources.load_images()
 
@@ -303,18 +303,11 @@ def test_a_missing_or_bad_image_is_named(folder, refused, bad):
 # --- folders and tables -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("setting", ["kermnay", "no/such/folder", "README.md", "folder", "a" * 300])
+@pytest.mark.parametrize("setting", ["kermnay", "no/such/folder", "folder", "a" * 300])
 def test_an_unknown_setting_is_named(refused, monkeypatch, setting):
     monkeypatch.setenv("PNEUMONIA_DATA", setting)
     for load in (sources.load_images, sources.load_table, sources.describe_source, list_all_images):
         with refused(f'PNEUMONIA_DATA is "{setting}"', "auto, phantoms, kermany, medmnist, inspirit", "folder"):
-            load()
-
-
-def test_a_folder_of_another_layout_is_named(folder, refused):
-    (folder / "test" / "NORMAL").rename(folder / "elsewhere")
-    for load in (sources.load_images, list_all_images):
-        with refused("images does not hold the folders", "test/NORMAL"):
             load()
 
 
@@ -329,6 +322,82 @@ def test_what_lies_beside_the_images_does_no_harm(folder):
     assert sources.list_image_files(folder / "no such folder") == []
 
 
+def test_what_is_left_out_is_said_and_counted_once(tmp_path, capsys):
+    place = tmp_path / "mine" / "healthy"
+    write_images(place, dict.fromkeys(["a.dcm", "b.DCM", "c.heic", ".DS_Store", "._d.jpeg"], b""))
+    write_images(place, dict.fromkeys(["d.jpeg", "e.bmp", "f.TIF", "g.webp", "h.jfif"], b""))
+    sources.say_once.cache_clear()
+    for _ in range(2):
+        names = [path.name for path in sources.list_image_files(place)]
+        assert names == ["d.jpeg", "e.bmp", "f.TIF", "g.webp", "h.jfif"]
+    assert capsys.readouterr().out == "mine/healthy: left out 3 of 8 files, not read (.dcm, .heic).\n"
+
+
+RENAMED = {
+    "version 3": lambda name: name.replace("IM-", "NORMAL-28501-").replace("person", "BACTERIA-10"),
+    "copies": lambda name: name.replace("NORMAL/", "NORMAL/image ").replace("PNEUMONIA/", "PNEUMONIA/image "),
+    "Roboflow": lambda name: name.replace(".jpeg", "_jpeg.rf.0c1f.jpg"),
+}
+
+
+@pytest.mark.parametrize("release", RENAMED)
+def test_files_of_other_names_are_said_to_be_others(folder, refused, release):
+    for name in FILES:
+        (folder / name).rename(folder / RENAMED[release](name))
+    with refused("6 of 6 images", "version 2", "get_own_data"):
+        sources.load_images()
+
+
+def test_half_of_a_folder_is_said_to_be_missing(stamps, monkeypatch, capsys):
+    monkeypatch.setenv("PNEUMONIA_DATA", str(stamps))
+    sources.say_once.cache_clear()
+    list_all_images()
+    assert "16 of 1,341 in train/NORMAL, 16 of 3,875 in train/PNEUMONIA" in capsys.readouterr().out
+
+
+def zip_it(folder):
+    shutil.make_archive(folder, "zip", folder)
+    shutil.move(f"{folder}.zip", shutil.move(folder, f"{folder} away") and folder)
+
+
+OWN_FOLDERS = {
+    "does not exist: look": lambda folder: folder.rename(folder.with_name("elsewhere")),
+    "is a file, no folder: unpack it": zip_it,
+    "There are no images in mine/healthy": lambda folder: [path.unlink() for path in folder.glob("healthy/*")],
+    "only pneumonia, sick: rename": lambda folder: (folder / "healthy").rename(folder / "sick"),
+    "nor any other": lambda folder: shutil.rmtree(folder) or folder.mkdir(),
+}
+
+
+@pytest.mark.parametrize("words", OWN_FOLDERS)
+def test_each_fault_of_an_own_folder_has_its_own_sentence(tmp_path, refused, monkeypatch, words):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    images = {"healthy/a.jpeg": picture(50), "pneumonia/b.webp": picture(90, kind="WEBP")}
+    folder = write_images(tmp_path / "mine", images)
+    assert len(helpers.get_own_data("~/mine")[0]) == 2
+    OWN_FOLDERS[words](folder)
+    with refused(words):
+        helpers.get_own_data(folder)
+    (tmp_path / "x.zip").touch()
+    monkeypatch.setenv("PNEUMONIA_DATA", "~/x.zip")
+    with refused("x.zip is a file, no folder: unpack it"):
+        sources.load_images()
+
+
+@pytest.mark.parametrize("place", ["a/chest_xray", "chest_xray/chest_xray", "datasets/a/b/chest_xray"])
+@pytest.mark.parametrize("setting", ["auto", "kermany"])
+def test_on_kaggle_the_attached_images_are_used_without_network(tmp_path, monkeypatch, cache, place, setting):
+    monkeypatch.setattr(sources, "ATTACHED", tmp_path / "input")
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.setenv("PNEUMONIA_DATA", setting)
+    write_images(tmp_path / "input" / "__MACOSX" / "chest_xray", {"._x": b""})
+    write_images(tmp_path / "input" / place, MADE_IMAGES)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("the network was asked"))
+    assert sources.describe_source().startswith("real chest X-rays")
+    assert_made_images(sources.load_images())
+    assert sources.download_kermany() == tmp_path / "input" / place
+
+
 def deny(monkeypatch, method, name):
     """The system refuses a method of paths of this name, as where a user has no right."""
     real = getattr(Path, method)
@@ -341,36 +410,39 @@ def deny(monkeypatch, method, name):
     monkeypatch.setattr(Path, method, refuse)
 
 
-@pytest.mark.parametrize("method, name", [("open", "IM-0002-0001.jpeg"), ("iterdir", "NORMAL"), ("is_dir", "NORMAL")])
-def test_what_may_not_be_read_is_named(folder, refused, monkeypatch, method, name):
+@pytest.mark.parametrize(
+    "method, name, words",
+    [("open", "IM-0002-0001.jpeg", "is not a sound image"), ("iterdir", "NORMAL", "cannot be read")],
+)
+def test_what_may_not_be_read_is_named(folder, refused, monkeypatch, method, name, words):
     deny(monkeypatch, method, name)
-    with refused(f"{name} is not a sound JPEG" if method == "open" else "images cannot be read", "Permission denied"):
-        sources.load_images()
+    for load in (sources.load_images, list_all_images):
+        with refused(f"{name} {words}", "Permission denied"):
+            load()
 
 
 BAD_TABLES = {
     "missing column": (TABLE.replace("patient", "person", 1), "has no column patient"),
-    "word as index": (TABLE.replace("\n5,1", "\nfive,1"), "index must count"),
-    "class 2": (TABLE.replace("\n1,1", "\n1,2"), "class must be 0 or 1"),
-    "unknown split": (TABLE.replace("field", "exam"), "split must be one of field, test, train"),
-    "no patient": (TABLE.replace("IM-0002,", ","), "patient and filename must not be empty"),
+    "word as index": (TABLE.replace("\n5,1", "\nfive,1"), "other values"),
+    "class 2": (TABLE.replace("\n1,1", "\n1,2"), "other values"),
+    "unknown split": (TABLE.replace("field", "exam"), "other values"),
+    "no patient": (TABLE.replace("IM-0002,", ","), "other values"),
+    "no rows": (TABLE[: TABLE.index("\n")], "other values"),
     "empty file": ("", "cannot be read as a table"),
     "Latin-1": (TABLE.replace("IM-0002,", "Zoë,"), "cannot be read as a table"),
+    "missing": (None, "No such file or directory"),
 }
 
 
-@pytest.mark.parametrize("bad", [*BAD_TABLES, "missing"])
-@pytest.mark.parametrize("setting", ["auto", "folder"])
-def test_a_bad_table_is_refused(made_table, refused, folder, monkeypatch, bad, setting):
-    if setting == "auto":
+@pytest.mark.parametrize("bad", BAD_TABLES)
+def test_a_bad_table_is_refused(made_table, refused, folder, monkeypatch, bad):
+    content, reason = BAD_TABLES[bad]
+    made_table.unlink() if content is None else made_table.write_text(content, encoding="latin-1")
+    for setting in (str(folder), "auto"):
         monkeypatch.setenv("PNEUMONIA_DATA", setting)
-    content, reason = BAD_TABLES.get(bad, ("", "No such file or directory"))
-    made_table.write_text(content, encoding="latin-1")
-    if bad == "missing":
-        made_table.unlink()
-    for load in (sources.load_images, sources.load_table):
-        with refused("metadata.csv", reason):
-            load()
+        for load in (sources.load_images, sources.load_table):
+            with refused("metadata.csv", reason):
+                load()
 
 
 def test_a_table_saved_by_another_program_is_accepted(made_table):
@@ -379,28 +451,6 @@ def test_a_table_saved_by_another_program_is_accepted(made_table):
     for text in ("\ufeff" + TABLE, TABLE.replace("\n", "\r\n"), TABLE.rstrip("\n"), another_column, with_points):
         made_table.write_bytes(text.encode())
         assert sources.load_table().to_csv(index=False, lineterminator="\n") == TABLE
-
-
-CELLS = st.sampled_from(["", " ", "1.0", "-1", "2", "1e400", "nan", "True", '"', "a,b"]) | st.text(max_size=9)
-
-
-@settings(deadline=None, max_examples=100, derandomize=True)
-@given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), CELLS), max_size=3))
-def test_a_made_up_table_is_right_or_refused(count, changes):
-    lines = [line.split(",") for line in TABLE.splitlines()[:count]]
-    for row, column, cell in changes:
-        lines[row % count][column] = cell
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "made.csv"
-        path.write_bytes("\n".join(map(",".join, lines)).encode(errors="replace"))
-        try:
-            table = sources.read_table(path)
-        except sources.DataError as error:
-            assert str(error).startswith("made.csv") and "\n" not in str(error)
-            return
-    assert list(table.columns) == sources.COLUMNS and table["index"].tolist() == list(range(len(table)))
-    assert table["index"].dtype == table["class"].dtype == int and set(table["class"]) <= {0, 1}
-    assert all(isinstance(value, str) and value for value in [*table["patient"], *table["filename"]])
 
 
 # --- downloads --------------------------------------------------------------------------------------------------------
@@ -416,6 +466,7 @@ FAULTS = [
     (lambda request: request.server.over.wait(5), "silent for 0.3 s"),
     (lambda request: [half(request), request.server.over.wait(5)], "silent for 0.3 s"),
     (lambda request: request.send_error(404), "the server answered 404"),
+    (lambda request: request.send_error(407), "the proxy of this network refused: put its address"),
     (lambda request: send(request, 200, b"another file"), "the checksum is wrong"),
 ]
 
@@ -435,16 +486,17 @@ def test_a_failed_download_is_named_and_never_becomes_phantoms(server, refused, 
     assert server.asked == ([name] if answer else [])
 
 
-def test_a_download_cut_off_or_damaged_later_is_fetched_again(server, refused, monkeypatch, cache):
+def test_faults_of_the_network_have_words_of_their_own():
+    for fault, words in [("[SSL: CERTIFICATE_VERIFY_FAILED]", "certificate"), ("Tunnel: 407 Proxy", "HTTPS_PROXY")]:
+        for error in (sources.requests.ConnectionError(fault), Exception(f"URL fetch failure: {fault}")):
+            assert words in sources.why_no_download(error)
+
+
+def test_a_download_damaged_later_is_fetched_again(server, monkeypatch, cache):
     offer_medmnist(server, monkeypatch)
-    whole = server.answers["/pneumoniamnist_64.npz"]
-    server.act("pneumoniamnist_64.npz", half)
-    with refused("broke off half-way", "try again later"):
-        sources.load_table()
-    server.act("pneumoniamnist_64.npz", whole)
     sources.load_table()
     (cache / "downloads" / "pneumoniamnist_64.npz").write_bytes(b"damaged")
-    assert len(sources.load_images()) == 2800 and len(server.asked) == 3
+    assert len(sources.load_images()) == 2800 and len(server.asked) == 2
 
 
 @contextlib.contextmanager
@@ -456,31 +508,6 @@ def no_file_above(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_download_without_room_is_named(server, refused, monkeypatch):
-    offer_medmnist(server, monkeypatch)
-    with no_file_above(1000), refused("pneumoniamnist_64.npz could not be downloaded (File too large)"):
-        sources.load_images()
-
-
-def test_every_download_is_over_https_and_has_a_sum():
-    assert all(address.startswith("https://") for address, _ in PUBLISHED.values())
-    without = {name for name, (_, checksum) in PUBLISHED.items() if checksum is None}
-    assert without == {"inspirit_metadata.csv", "inspirit_image_data.npy"}  # theirs is pinned on first use
-
-
-@pytest.mark.parametrize("name", ["inspirit_metadata.csv", "inspirit_image_data.npy"])
-def test_a_download_without_a_published_sum_is_pinned_on_first_use(server, refused, monkeypatch, cache, name):
-    offer_inspirit(server, monkeypatch)
-    assert len(sources.load_table()) == len(sources.load_images()) == 3
-    assert len(contents(cache)) == 4 and len(server.asked) == 2
-    (cache / "downloads" / name).unlink()
-    offer_inspirit(server, monkeypatch, INSPIRIT // 2, INSPIRIT_TABLE.replace(b"1,train", b"0,train"))
-    with refused(name, "the checksum is wrong", "came before"):
-        sources.load_images()
-    offer_inspirit(server, monkeypatch)
-    assert len(sources.load_table()) == len(sources.load_images()) == 3
 
 
 class Harm:
@@ -505,7 +532,7 @@ BAD_ARRAYS = {
 
 
 @pytest.mark.parametrize("bad", BAD_ARRAYS)
-def test_a_bad_inspirit_array_is_refused_and_not_pinned(server, refused, monkeypatch, cache, bad):
+def test_a_bad_inspirit_array_is_refused_and_not_kept(server, refused, monkeypatch, cache, bad):
     offer_inspirit(server, monkeypatch, BAD_ARRAYS[bad])
     sources.load_table()
     with refused("inspirit_image_data.npy is not the file expected", "run again"):
@@ -577,17 +604,14 @@ def test_after_a_change_images_are_prepared_anew(folder, read, cache, monkeypatc
     assert len(read) == 18 and kept(cache) == ["kermany"]  # the older file is gone
 
 
-@pytest.mark.parametrize("fault", ["File too large", "Permission denied"])
-def test_images_that_cannot_be_kept_are_used_and_the_cache_stays(folder, cache, monkeypatch, capsys, tmp_path, fault):
+def test_images_that_cannot_be_kept_are_used_and_the_cache_stays(folder, cache, capsys, tmp_path):
     sources.load_images()
     before = contents(cache)
     (folder / FILES[0]).touch()
-    if fault == "Permission denied":
-        deny(monkeypatch, "write_bytes", ".npy")
-    with no_file_above(5000 if fault == "File too large" else 10**9):
+    with no_file_above(5000):
         assert_made_images(sources.load_images())
     assert contents(cache) == before
-    check_sentence(capsys.readouterr().out.rstrip("\n"), tmp_path, "data/cache", fault)
+    check_sentence(capsys.readouterr().out.rstrip("\n"), tmp_path, "data/cache", "File too large")
 
 
 def load_made_images(_):
@@ -690,12 +714,12 @@ def test_the_data_card_counts_the_patients_of_the_table(own_table):
         assert re.search(row, card, flags=re.MULTILINE)
 
 
-def test_a_patient_is_folder_and_number():
+def test_a_patient_is_series_and_number():
     for split in ("train", "test"):
         for name in ("IM-0115", "NORMAL2-IM-0115"):
-            assert select_images.patient_of(f"{split}/NORMAL/{name}-0001-0002.jpeg") == f"{split}-IM-0115"
+            assert select_images.patient_of(f"{split}/NORMAL/{name}-0001-0002.jpeg") == name
         for series in ("bacteria", "virus"):
-            assert select_images.patient_of(f"{split}/PNEUMONIA/person14_{series}_51.jpeg") == f"{split}-person14"
+            assert select_images.patient_of(f"{split}/PNEUMONIA/person14_{series}_51.jpeg") == f"{series}-14"
 
 
 SOME = {
@@ -769,21 +793,13 @@ def test_repeats_are_left_out(stamps, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("64 images, 16 repeats left out, 24 rows written\n")
 
 
-BAD_FOLDERS = [
-    (lambda place: place.rename(place.with_name("x")), "chest_xray does not hold the folders"),
-    (lambda place: [file.unlink() for file in place.iterdir()], "only 0 of 3 images"),
-    (lambda place: (place / "scan.jpeg").write_bytes(picture(9)), "NORMAL/scan.jpeg: no patient number in this name"),
-    (lambda place: (place / "IM-0009-1.jpeg").write_text("no picture"), "NORMAL/IM-0009-1.jpeg is not a sound JPEG"),
-]
-
-
-@pytest.mark.parametrize(("harm", "reason"), BAD_FOLDERS)
-def test_a_bad_folder_is_refused_and_the_old_table_stays(stamps, tmp_path, monkeypatch, harm, reason):
-    harm(stamps / "test" / "NORMAL")
+def test_a_bad_folder_is_refused_and_the_old_table_stays(stamps, tmp_path, monkeypatch):
+    for file in (stamps / "test" / "NORMAL").iterdir():
+        file.unlink()
     output = write_images(tmp_path / "out", {"metadata.csv": b"the old table"}) / "metadata.csv"
     with pytest.raises(SystemExit) as stop:
         draw(monkeypatch, stamps, output)
-    check_sentence(str(stop.value), tmp_path, reason)
+    check_sentence(str(stop.value), tmp_path, "only 0 of 3 images")
     assert contents(output.parent) == {"metadata.csv": b"the old table"}
 
 
@@ -816,7 +832,7 @@ def test_every_image_but_repeats_has_a_row_and_patients_stay_together(stamps, se
 
 def test_a_bad_image_is_named_before_the_training(folder, refused):
     (folder / FILES[2]).write_bytes(MADE_IMAGES[FILES[2]][:200])
-    with refused(f"{FILES[2]} is not a sound JPEG"):
+    with refused(f"{FILES[2]} is not a sound image"):
         list_all_images()
     write_images(folder, {FILES[2]: picture(9), "train/NORMAL/scan.jpeg": picture(255)})
     with refused("train/NORMAL/scan.jpeg: no patient number in this name"):
@@ -834,15 +850,22 @@ def test_simulated_images_are_drawn_once_in_the_size_asked_for(drawn, made_table
     assert Image.open(first["path"][0]).size == (96, 96)
 
 
-@pytest.mark.parametrize("size, file", [(28, 28), (64, 64), (128, 64)])
-def test_medmnist_keeps_its_official_splits(server, monkeypatch, size, file):
-    offer_medmnist(server, monkeypatch, file, (9, 11), (3, 4), (5, 3))
-    table = list_all_images(size)
+def test_medmnist_keeps_its_official_splits(server, monkeypatch):
+    offer_medmnist(server, monkeypatch, (9, 11), (3, 4), (5, 3))
+    table = list_all_images(128)
     assert table["split"].value_counts().to_dict() == {"train": 20, "validation": 7, "test": 8}
     pixels = np.stack([Image.open(path) for path in table["path"]])
-    assert pixels.shape == (35, file, file) and len(np.unique(pixels[:, 0, :4], axis=0)) == 35
+    assert pixels.shape == (35, 64, 64) and len(np.unique(pixels[:, 0, :4], axis=0)) == 35
     assert list(pixels[:, 0, 1]) == list(table["class"])
     assert list(pixels[:, 0, 0]) == list(table["split"].map({"train": 0, "test": 1, "validation": 2}))
+
+
+def test_what_belongs_into_a_folder_that_cannot_be_written_is_kept_elsewhere(cache, monkeypatch, capsys, drawn):
+    monkeypatch.setattr(sources.os, "access", lambda path, mode: not cache.is_relative_to(path))
+    sources.say_once.cache_clear()
+    assert len(sources.load_images()) == len(contents(sources.phantom_folder(64))) == 6 and not cache.exists()
+    assert capsys.readouterr().out.count("cannot be written") == 1
+    shutil.rmtree(sources.writable(cache))
 
 
 def test_a_folder_of_images_is_whole_or_not_there(cache, refused):

@@ -1,14 +1,10 @@
-"""helpers.py: images and their labels, figures, scores and results, the bootstrap, and the reader as a model."""
+"""helpers.py: images and their labels, figures, scores and results, and the bootstrap."""
 
 import ast
-import contextlib
 import json
 import os
-import random
 import re
-import shutil
-import signal
-import time
+import runpy
 import types
 from pathlib import Path
 
@@ -17,7 +13,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PROJECT, check_sentence, contents
+from conftest import PROJECT, check_sentence
 from PIL import Image
 
 import helpers
@@ -112,13 +108,54 @@ def test_the_title_of_an_image_names_class_index_and_simulation(mark, request):
     assert "pneumonia" in helpers.plot_one_image(IMAGES[0], 1).get_title()
 
 
-def test_data_of_another_shape_and_another_index_are_refused():
-    for shape in [(64, 64), (28, 28, 3), (3, 64, 64), (3, 64, 64, 1), (5, 100), (12288,)]:
-        with pytest.raises(ValueError, match=f"these have {re.escape(str(shape))}"):
-            helpers.plot_one_image(np.zeros(shape))
+TWO = [0, 1, 0]
+SLIPS = {
+    "one label": ("3 images need as many labels", lambda: helpers.plot_one_image(IMAGES, 1)),
+    "labels of other images": ("need as many labels", lambda: helpers.plot_one_image(IMAGES, [0, 1], 0)),
+    "probabilities": ("0.3", lambda: helpers.plot_one_image(IMAGES, [0.3, 0.9, 1], 0)),
+    "words": ("healthy", lambda: helpers.plot_one_image(IMAGES, ["healthy"] * 3, 0)),
+    "one-hot": (r"shape \(3, 2\)", lambda: helpers.score(np.eye(2)[TWO], [0.1, 0.9, 0.2])),
+    "-1": ("is -1", lambda: helpers.score([-1, 1, 1], [0.1, 0.9, 0.2])),
+    "another shape": (r"these have \(28, 28, 3\)", lambda: helpers.plot_one_image(np.zeros((28, 28, 3)))),
+    "one row": (r"these have \(12288,\)", lambda: helpers.plot_one_image(np.zeros(12288))),
+    "0 to 255": ("0 to 255: divide", lambda: helpers.plot_one_image(IMAGES * 255)),
+    "0 to 255 in rows": ("0 to 255: divide", lambda: helpers.plot_images(IMAGES * 255)),
+    "standardised": ("bring them", lambda: helpers.plot_images(IMAGES - IMAGES.mean(axis=0) * 2)),
+    "one image": ("put one image in a list", lambda: helpers.plot_images(IMAGE)),
+    "titles": ("as many titles", lambda: helpers.plot_images(IMAGES, ["a"])),
+    "disturb": ("divide", lambda: field.disturb(IMAGES[0, ..., 0] * 255, 1)),
+    "one class": ("All labels are", lambda: helpers.score([1, 1], [0.5, 0.6])),
+    "words to score": ("ill", lambda: helpers.score(["ill", "healthy"], [0.5, 0.6])),
+    "percent": ("percent", lambda: helpers.score(TWO, [10, 90, 20])),
+    "log-odds": ("log-odds", lambda: helpers.score(TWO, [-3.2, 0.4, -1])),
+    "no number": ("nan", lambda: helpers.score(TWO, [np.nan, 0.4, 0.1])),
+    "two columns": (r"shape \(3, 2\)", lambda: helpers.score(TWO, np.ones((3, 2)))),
+    "indices": ("as many indices", lambda: helpers.save_result("knn", "test", [1], TWO, [0.1, 0.9, 0.2], 1, 2)),
+    "no patient": ("1 of 2 images have no patient", lambda: helpers.bootstrap_interval(np.mean, ["a", None])),
+    "no accuracy": ("no accuracy", lambda: helpers.plot_acc({"loss": [1]})),
+    "no history": ("give what fit returned", lambda: helpers.plot_loss(None)),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_arguments_that_do_not_belong_together_are_a_sentence(slip, tmp_path):
+    words, call = SLIPS[slip]
+    with pytest.raises(DataError, match=words) as caught:
+        call()
+    check_sentence(str(caught.value), tmp_path)
+
+
+def test_positions_are_taken_from_tables_in_any_order_and_others_refused():
     for index in (-1, 3):
         with pytest.raises(IndexError, match=f"no image {index}: the indices go from 0 to 2"):
             helpers.plot_one_image(IMAGES, index=index)
+    rows = pd.DataFrame({"index": [9, 7, 8], "class": TWO, "patient": ["a", "b", "c"]}, index=[40, 20, 30])
+    axes = helpers.plot_images(IMAGES, titles=rows["patient"])
+    assert [ax.get_title() for ax in axes.flat[:3]] == ["a", "b", "c"]
+    assert "pneumonia" in helpers.plot_one_image(IMAGES, rows["class"], 1).get_title()
+    helpers.save_result("knn", "test", rows["index"], rows["class"].reset_index(drop=True), [0.1, 0.9, 0.2], 1, 2)
+    kept = pd.read_csv(helpers.OWN_RESULTS / "phantoms_predictions.csv")
+    assert kept["index"].tolist() == [9, 7, 8] and kept["label"].tolist() == TWO
 
 
 def test_images_are_drawn_in_rows():
@@ -128,12 +165,6 @@ def test_images_are_drawn_in_rows():
     assert helpers.plot_images(IMAGES, columns=2).shape == (2, 2)
 
 
-def test_the_figure_of_the_splits_counts_every_image():
-    ax = helpers.plot_splits(helpers.get_metadata())
-    shown = " ".join(text.get_text() for text in ax.texts)
-    assert sum(int(number.replace(",", "")) for number in re.findall(r"([\d,]+) images", shown)) == 2800
-
-
 @pytest.mark.parametrize("quantity", ["accuracy", "loss"])
 def test_curves_of_a_training_mark_the_epoch_of_lowest_validation_loss(quantity):
     curves = {"accuracy": [0.5, 0.6, 0.9], "loss": [0.7, 0.5, 0.1]}
@@ -141,11 +172,31 @@ def test_curves_of_a_training_mark_the_epoch_of_lowest_validation_loss(quantity)
     ax = helpers.plot_history(types.SimpleNamespace(epoch=[2, 3, 4], history=curves))[quantity == "loss"]
     lines = {line.get_label(): line for line in ax.lines}
     assert list(lines)[:3] == ["training images", "validation images", "best epoch"]
-    assert ("chance" in lines) == (quantity == "accuracy") and ax.get_legend()
+    assert lines["coin toss"].get_ydata()[0] == {"accuracy": 0.5, "loss": np.log(2)}[quantity]
+    named = {text.get_text().strip() for text in ax.texts}
+    assert named == {"training images", "validation images", "best epoch", "coin toss"} and not ax.get_legend()
     for name, values in (("training images", quantity), ("validation images", f"val_{quantity}")):
         assert lines[name].get_xdata().tolist() == [3, 4, 5] and lines[name].get_ydata().tolist() == curves[values]
     assert [*lines["best epoch"].get_xdata()] == [4, 4]
     assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == quantity
+
+
+HISTORIES = {
+    "acc": ({"acc": [0.5, 0.9], "loss": [1, 2], "val_acc": [0.5, 0.6], "val_loss": [1, 2]}, 1),
+    "no validation": ({"accuracy": [0.5, 0.9], "loss": [1, 2]}, None),
+    "no number": ({"accuracy": [0.5, 0.9], "loss": [1, 2], "val_loss": [float("nan"), 2]}, 2),
+    "never a number": ({"binary_accuracy": [0.5, 0.9], "loss": [1, 2], "val_loss": [float("nan")] * 2}, None),
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_histories_as_keras_gives_them_are_drawn(name):
+    curves, best = HISTORIES[name]
+    for history in (curves, types.SimpleNamespace(history=types.SimpleNamespace(history=curves, epoch=[0, 1]))):
+        for ax in helpers.plot_history(history):
+            lines = {line.get_label(): line for line in ax.lines}
+            assert ("best epoch" in lines) == (best is not None)
+            assert best is None or [*lines["best epoch"].get_xdata()] == [best, best]
 
 
 @pytest.fixture
@@ -205,7 +256,7 @@ def test_scores_are_those_counted_by_hand():
 
 
 def save(model="cnn", split="test", probabilities=PROBABILITIES):
-    return helpers.save_result(model, split, range(100, 106), LABELS, probabilities, 12.5, 3, weights="imagenet")
+    return helpers.save_result(model, split, range(100, 106), LABELS, probabilities, 12.5, 3)
 
 
 def saved(name="phantoms"):
@@ -215,7 +266,7 @@ def saved(name="phantoms"):
 def test_a_result_is_kept_with_its_predictions():
     scores = save(probabilities=np.float32([0.123449, 0.4, 0.5, 0.2, 0.3, 1]))
     run = {"model": "cnn", "split": "test", "seed": 0}
-    assert saved() == [{**run, **scores, "seconds": 12.5, "weights": "imagenet", "notebook": 3}]
+    assert saved() == [{**run, **scores, "seconds": 12.5, "notebook": 3}]
     lines = (helpers.OWN_RESULTS / "phantoms_predictions.csv").read_text().splitlines()
     assert lines[0] == "model,split,seed,index,label,probability" and len(lines) == 7
     assert lines[1] == "cnn,test,0,100,0,0.1234" and lines[-1] == "cnn,test,0,105,1,1.0"
@@ -249,46 +300,35 @@ def test_results_of_other_images_and_of_quick_runs_stay_apart(monkeypatch, tmp_p
 
 
 @pytest.mark.parametrize("name", ["phantoms.json", "phantoms_predictions.csv"])
-def test_results_that_are_damaged_or_cannot_be_written_are_a_sentence_and_the_files_stay(name, tmp_path):
-    def refused(*words):
-        with pytest.raises(DataError) as caught:
-            save(model="knn")
-        check_sentence(str(caught.value), tmp_path, *words)
-
-    save()
+def test_damaged_results_count_as_not_there_with_a_word(name, capsys):
     for damage in (b"", b"[{", b"a,b\n1,2\n", b"\xff\xfe\0"):
-        (helpers.OWN_RESULTS / name).write_bytes(damage)
-        before = contents(helpers.OWN_RESULTS)
-        refused("Earlier results cannot be read", "delete results/own first")
-        assert contents(helpers.OWN_RESULTS) == before
-    shutil.rmtree(helpers.OWN_RESULTS)
-    helpers.OWN_RESULTS.write_text("a file in place of the folder")
-    refused("could not be written")
-
-
-def save_for_ever(model):
-    """Start a process that keeps a result again and again; returns its number."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        while True:
-            with contextlib.suppress(Exception):
-                save(model)
-    return child
-
-
-# Python warns that a child of a process with threads may hang; these children only read and write files
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_notebooks_that_keep_results_at_once_or_are_killed_leave_whole_results():
-    rng = random.Random(0)
-    for _ in range(6):
-        children = [save_for_ever(model) for model in ("knn", "vgg16")]
-        time.sleep(rng.uniform(0.1, 0.3))
-        for child in children:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
         save()
-    assert {"cnn"} < {result["model"] for result in saved()} <= {"cnn", "knn", "vgg16"}
+        (helpers.OWN_RESULTS / name).write_bytes(damage)
+        assert save(model="knn") == pytest.approx(SCORES)
+        assert f"{name} is damaged" in capsys.readouterr().out
+    assert "knn" in (helpers.OWN_RESULTS / name).read_text()
+
+
+def test_results_that_cannot_be_kept_do_not_stop_the_lesson(monkeypatch, capsys):
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert save() == pytest.approx(SCORES)
+    assert capsys.readouterr().out.count("No space left on device): make room and try again. The lesson goes on") == 2
+
+
+@pytest.mark.parametrize(("quick", "is_quick"), [("false", 0), ("No", 0), ("", 0), ("1", 1), ("yes", 1)])
+def test_quick_means_what_it_says_and_a_seed_is_a_number(quick, is_quick, monkeypatch):
+    monkeypatch.setenv("QUICK", quick)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert runpy.run_path(helpers.__file__)["QUICK"] == is_quick and os.environ["KERAS_BACKEND"] == "tensorflow"
+    for seed in ("abc", "-1", "1.5"):
+        monkeypatch.setenv("SEED", seed)
+        with pytest.raises(DataError, match=f'SEED is "{seed}": set it to a whole number'):
+            runpy.run_path(helpers.__file__)
+
+
+def test_the_version_of_tensorflow_is_found_under_another_name(monkeypatch):
+    monkeypatch.setattr(helpers, "packages_distributions", lambda: {"tensorflow_cpu_": ["numpy"]})
+    assert helpers._version("tensorflow_cpu_") == np.__version__ and helpers._version("nowhere") == "is not installed"
 
 
 def test_a_score_is_compared_with_earlier_runs_where_there_are_any(own_project, capsys):
@@ -372,48 +412,6 @@ def test_several_statistics_have_an_interval_each_and_a_seed_repeats_them():
     alone = helpers.bootstrap_interval(lambda rows: values[rows].mean(), patients, draws=50)
     assert (both[0][0], both[1][0]) == alone
     assert helpers.bootstrap_interval(lambda rows: values[rows].mean(), patients, draws=50, seed=1) != alone
-
-
-# --- the reader as a model --------------------------------------------------------------------------------------------
-
-
-def test_the_form_has_one_unanswered_choice_per_image(shown):
-    buttons = helpers.ask_reader(IMAGES)
-    assert [button.value for button in buttons] == [None, None, None]
-    assert [button.options for button in buttons] == [(("healthy", 0), ("pneumonia", 1))] * 3
-    ((box, _),) = shown
-    for child, button in zip(box.children, buttons, strict=True):
-        assert bytes(child.children[1].value).startswith(b"\x89PNG") and child.children[2] is button
-
-
-def test_answers_come_from_the_list_or_the_form_or_an_example(own_project, capsys):
-    sources.write_whole(own_project / "results" / "reader_example.json", '{"indices": [5, 6], "answers": [1, 0]}')
-    form = [types.SimpleNamespace(value=0), types.SimpleNamespace(value=None)]
-    assert helpers.collect_answers([1, 1], form, [5, 6]) == [1, 1]
-    assert helpers.collect_answers([], form, [5, 6]) == [0, None]
-    assert capsys.readouterr().out == ""
-    assert helpers.collect_answers([], form[1:] * 2, [5, 6]) == [1, 0]
-    assert "stored example of another reader stands in" in capsys.readouterr().out
-    assert helpers.collect_answers([], form[1:] * 2, [7, 8]) == [1, 1]
-    assert '"pneumonia" for every image stands in' in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("answers", "reason"), [([], "there are 0 answers"), ([1, 0, 1, 0], "there are 4"), ([1, None, 2], "image 2, 3")]
-)
-def test_right_answers_are_counted_and_kept_and_wrong_or_missing_ones_refused(answers, reason):
-    assert helpers.save_reader([0, 1, 1], np.array([0, 1, 0]), np.array([9, 8, 7])) == 2
-    with pytest.raises(ValueError, match=f"each of the 3 images needs an answer.*{reason}"):
-        helpers.save_reader(answers, [1, 0, 1], [3, 4, 5])
-    assert helpers.load_reader() == {"indices": [9, 8, 7], "answers": [0, 1, 1], "right": 2}
-
-
-def test_without_own_answers_the_example_is_counted_against_the_table(own_project, capsys, monkeypatch):
-    monkeypatch.setattr(helpers, "get_metadata", lambda: pd.DataFrame({"index": [3, 4, 6], "class": [1, 0, 1]}))
-    example = {"indices": [6, 4, 3], "answers": [1, 1, 1]}
-    sources.write_whole(own_project / "results" / "reader_example.json", json.dumps(example))
-    assert helpers.load_reader() == {**example, "right": 2}
-    assert "stored example of another reader" in capsys.readouterr().out
 
 
 def test_the_threshold_of_notebook_5_reaches_the_sensitivity_and_no_higher_one_does():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 
 import nbformat
@@ -10,11 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import check_sentence
-from PIL import Image
 
 import helpers
-import networks
-from data import field
 from tools import measure, publish, run
 
 keras = measure.keras
@@ -32,7 +30,7 @@ def write(own_project, monkeypatch):
     for name in ("NOTEBOOKS", "BUILD", "TIMES", "SIMULATED_TIMES", "MEMORY"):
         monkeypatch.setattr(run, name, own_project / name.lower())
     monkeypatch.setattr(run, "PROJECT", own_project)
-    monkeypatch.setattr(publish, "SETUP", "1 + 1")
+    monkeypatch.setattr(publish, "setup_code", lambda: "1 + 1")
 
     def write_notebook(source, name="01_small.ipynb"):
         setup = nbformat.v4.new_code_cell("", metadata={"tags": ["setup"]})
@@ -49,7 +47,7 @@ def test_run_executes_into_build_from_the_beginning_and_ends_with_a_table(write,
     (weights / "cnn.weights.backup").mkdir(parents=True)  # of an interrupted training
     (weights / "cnn.weights.h5").touch()
     helpers.OWN_RESULTS.mkdir(parents=True)
-    (helpers.OWN_RESULTS / "reader.json").write_text('{"right": 7, "answers": [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]}')
+    helpers.own_path("_reader.json").write_text('{"right": 7, "answers": [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]}')
     scores = [{"model": "knn", "split": "test", "seed": helpers.SEED, "accuracy": 0.75, "auc": 0.9}]
     scores.append(scores[0] | {"seed": helpers.SEED + 1, "accuracy": 0.5})
     (helpers.OWN_RESULTS / f"{helpers.results_name()}.json").write_text(json.dumps(scores))
@@ -58,12 +56,13 @@ def test_run_executes_into_build_from_the_beginning_and_ends_with_a_table(write,
     assert executed.cells[2].outputs[0].text == "42\n"
     assert path.read_bytes() == before and [kept.name for kept in weights.iterdir()] == ["cnn.weights.h5"]
     shown = capsys.readouterr().out
-    assert re.search(r"1/1  01_small \.\.\. \d+ s", shown)
+    assert re.search(r"1/1  01_small, about \d+ min left \.\.\. \d+ s", shown)
     assert re.search(r"^reader +ten test images +0\.700$", shown, flags=re.MULTILINE)
     assert re.search(r"^knn +test +0\.750 +0\.900$", shown, flags=re.MULTILINE)
     assert shown.count("knn") == 1
 
 
+@pytest.mark.linux
 def test_refresh_stores_outputs_of_notebooks_and_solutions_times_and_memory(write, monkeypatch):
     paths = [write("print(6 * 7)"), write("print(2 * 3)", "solutions/01_solutions.ipynb")]
     monkeypatch.setenv("PNEUMONIA_DATA", REAL)
@@ -94,16 +93,21 @@ def test_run_never_stores_simulated_or_quick_figures_as_real_ones(write, monkeyp
     assert path.read_bytes() == before
 
 
-def test_run_announces_the_time_of_the_last_run_on_such_images(write, monkeypatch, capsys):
+def test_run_says_how_long_it_takes_and_at_a_terminal_in_which_cell_it_is(write, monkeypatch, capsys):
     write("print(6 * 7)")
-    run.TIMES.write_text('{"01_small": 6000}')
+    write("print(2 * 3)", "02_second.ipynb")
+
+    def execute(path, last_line, on_cell):
+        on_cell("cell", 4)
+        return nbformat.v4.new_notebook(), 300, None
+
+    monkeypatch.setattr(run, "execute", execute)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    run.SIMULATED_TIMES.write_text('{"01_small": 600, "02_second": 1200}')
     call(run, "--times", monkeypatch=monkeypatch)
-    assert "about 1 min" in capsys.readouterr().out
-    assert 0 < json.loads(run.SIMULATED_TIMES.read_text())["01_small"] < 60
-    run.SIMULATED_TIMES.write_text('{"01_small": 600}')
-    call(run, monkeypatch=monkeypatch)
-    assert "about 10 min" in capsys.readouterr().out
-    assert run.SIMULATED_TIMES.read_text() == '{"01_small": 600}'
+    shown = capsys.readouterr().out
+    assert "about 30 min on two cores" in shown and "\r1/2  01_small, cell 5, about 30 min left ... 300 s" in shown
+    assert json.loads(run.SIMULATED_TIMES.read_text()) == {"01_small": 300, "02_second": 300}
 
 
 def test_run_says_in_a_sentence_which_notebook_and_cell_failed(write, monkeypatch, capsys):
@@ -114,49 +118,13 @@ def test_run_says_in_a_sentence_which_notebook_and_cell_failed(write, monkeypatc
     assert not run.BUILD.exists()
 
 
-def test_stored_outputs_hold_no_remains_of_a_progress_bar(write):
+def test_stored_outputs_hold_words_in_place_of_a_form_and_no_remains_of_a_progress_bar(write):
+    notebook, _, _ = run.execute(write("import ipywidgets\ndisplay(ipywidgets.Box())"))
+    assert notebook.cells[2].outputs[0].data == {"text/plain": "(The form works in a live notebook.)"}
     bar = "for share in (10, 99): print(f'\\r{share} %', end='', flush=True)\nimport time\ntime.sleep(0.5)\n"
     for end, texts in [("'\\r    \\rdone'", ["done\n"]), ("'\\r    \\r', end=''", [])]:
         notebook, _, _ = run.execute(write(f"{bar}print({end})"))
         assert [output.text for output in notebook.cells[2].outputs] == texts
-
-
-def test_a_stop_while_a_notebook_is_stored_leaves_the_old_one(write, monkeypatch):
-    path = write("print(6 * 7)")
-    before = path.read_bytes()
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", stop)
-    with pytest.raises(KeyboardInterrupt):
-        write("print(2 * 3)")
-    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
-
-
-@pytest.fixture
-def images():
-    """(images, labels), twice: for training and validation. The brighter half is ill."""
-    labels = np.arange(32) % 2
-    grey = np.random.default_rng(0).uniform(0, 0.5, (32, 64, 64)) + labels[:, None, None] * 0.3
-    return [(helpers.in_colour(grey.astype("float32")), labels)] * 2
-
-
-def tiny_network(rate=0.01):
-    parts = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1, activation="sigmoid", dtype="float32")]
-    model = keras.Sequential([keras.Input((None, None, 3)), *parts])
-    model.compile(keras.optimizers.SGD(rate), loss="binary_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def test_measure_lists_its_experiments_and_knows_no_others(monkeypatch, capsys):
-    with pytest.raises(SystemExit) as done:
-        call(measure, monkeypatch=monkeypatch)
-    assert not done.value.code
-    listed = re.findall(r"^(\w+) +\d+ min ", capsys.readouterr().out, flags=re.MULTILINE)
-    assert listed == [*measure.EXPERIMENTS]
-    with pytest.raises(SystemExit, match="no experiment tinkerin"):
-        call(measure, "tinkerin", monkeypatch=monkeypatch)
 
 
 @pytest.mark.parametrize("source, quick", [("phantoms", False), ("medmnist", False), (REAL, True), ("no-such", False)])
@@ -170,66 +138,18 @@ def test_measure_never_stores_other_figures_as_real_ones(own_project, tmp_path, 
     assert not helpers.RESULTS.exists()
 
 
-def test_what_is_scored_is_the_best_epoch(own_project, images):
-    (pictures, labels), _ = images
-    validation = (pictures, 1 - labels)  # whatever is learned here is wrong there, so the first epoch is the best
+def test_what_is_scored_is_the_best_epoch(own_project):
+    labels = np.arange(32) % 2
+    numbers = np.random.default_rng(0).uniform(0, 0.5, (32, 1)) + labels[:, None] * 0.3  # larger for the ill
+    validation = (numbers, 1 - labels)  # whatever is learned here is wrong there, so the first epoch is the best
 
     def fit(epochs):
         keras.utils.set_random_seed(0)
-        model = tiny_network(0.1)
-        scores = measure.fit(model, (pictures, labels), validation, epochs)
-        return [*model.predict(pictures, verbose=0).ravel(), *scores.values()]
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros")])
+        model.compile(keras.optimizers.SGD(0.1), loss="binary_crossentropy", metrics=["accuracy"])
+        return measure.fit(model, (numbers, labels), validation, epochs)
 
     assert fit(4) == pytest.approx(fit(1))
-
-
-def test_tinkering_changes_what_it_says(images):
-    changed = {name: recipe(*images, 0)[0] for name, recipe in measure.TINKERING.items()}
-    kinds = {name: [type(layer).__name__ for layer in model.layers] for name, model in changed.items()}
-    whole, without, faster, narrow = kinds.values()
-    assert whole == faster == narrow and "Dropout" in whole
-    assert without == [kind for kind in whole if kind != "Dropout"]
-    rates = [float(model.optimizer.learning_rate) for model in changed.values()]
-    assert rates == pytest.approx([1e-4, 1e-4, 1e-3, 1e-4])
-    kernels = [{layer.kernel_size for layer in m.layers if hasattr(layer, "kernel_size")} for m in changed.values()]
-    assert kernels == [{(3, 3)}, {(3, 3)}, {(3, 3)}, {(1, 1)}]
-
-
-def test_ablation_leaves_out_what_it_says(images):
-    pictures = images[0][0]
-    training = {name: recipe(*images, 0)[1][0] for name, recipe in measure.ABLATION.items()}
-    assert all(len(six_fold) == 6 * len(pictures) for six_fold in training.values())
-    copies = {name: six_fold[len(pictures) : 2 * len(pictures)] for name, six_fold in training.items()}
-    whole = [field.disturb(image, 1_000_000 + number) for number, image in enumerate(pictures[..., 0])]
-    assert np.array_equal(copies["nothing"], pictures) and np.array_equal(copies["all"][..., 0], whole)
-    assert len({copy.tobytes() for copy in copies.values()}) == len(copies) == 8
-    assert (copies["only turned"][:, 0, 0] == 0).any() and (copies["all but turned"][:, 0, 0] > 0).all()
-
-
-def test_random_weights_are_no_trained_ones(images, monkeypatch):
-    trained = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(4, 1)])
-    monkeypatch.setattr(networks, "load_vgg16", lambda size=64: (trained, "trained"))
-    monkeypatch.setattr(networks, "start_vgg16", lambda *_: networks.load_vgg16())
-    for name, recipe in measure.TRANSFER.items():
-        model = recipe(*images, 0)[0]
-        assert ("random" in name) == (model is not trained and trained not in model.layers), name
-
-
-def test_every_seed_is_trained_in_the_precision_that_is_stored(own_project, monkeypatch):
-    def fit(*_):
-        return {"auc": 1, "policy": keras.mixed_precision.dtype_policy().name}
-
-    def choose_precision():
-        keras.mixed_precision.set_global_policy("mixed_bfloat16")
-        return "mixed_bfloat16"
-
-    monkeypatch.setattr(measure, "fit", fit)
-    monkeypatch.setattr(networks, "choose_precision", choose_precision)
-    monkeypatch.setattr(helpers, "get_train_data", lambda: (np.zeros((2000, 1)), np.zeros(2000)))
-    recipes = {"one": lambda *_: [], "another": lambda *_: []}
-    rows = pd.DataFrame(measure.train_all(recipes, (0, 1), mixed=True) + measure.train_all(recipes, (0,)))
-    assert list(rows["policy"]) == list(rows["precision"]) == ["mixed_bfloat16"] * 4 + ["float32"] * 2
-    assert list(rows["seed"]) == [0, 1] * 2 + [0] * 2
 
 
 @pytest.fixture
@@ -285,38 +205,107 @@ def test_the_exam_gives_every_seed_and_their_mean(fake_notebooks, monkeypatch):
     assert nbformat.read(path, as_version=4).metadata["seed"] == 0
 
 
-@pytest.mark.slow
-def test_ingredients_and_views_of_notebook_7(own_project, tmp_path, images, monkeypatch):
-    rows = pd.DataFrame({"class": images[0][1], "split": ["train"] * 16 + ["validation"] * 16})
-    rows["path"] = [str(tmp_path / f"{number}.png") for number in rows.index]
-    for image, path in zip(images[0][0], rows["path"], strict=True):
-        Image.fromarray((image[:32, :32, 0] * 255).astype("uint8")).save(path)
-    monkeypatch.setattr(measure.all_images, "list_all_images", lambda size: rows)
-    monkeypatch.setattr(networks, "start_vgg16", lambda *_: (tiny_network(), "none"))
-    names = ["nothing", "equalised", "class weights", "mean of the weights"]
-    result = measure.compare_further({name: measure.INGREDIENTS[name] for name in names})
-    assert [*result] == ["nothing", "mean of five views", *names[1:]]
-    for scores in result.values():
-        assert set(scores) == {"as they are", "disturbed"} and scores["as they are"]["auc"] == 1
-    means = [view.mean() for view in measure.five_views(np.ones((1, 32, 32, 3)))]
-    assert means == pytest.approx([1] + [30 / 32] * 4)
+@pytest.fixture
+def own_address(tmp_path, monkeypatch):
+    """A function that gives a repository of the test's own an `origin`."""
+    monkeypatch.setattr(publish, "CITATION", tmp_path / "CITATION.cff")
+    monkeypatch.setattr(publish, "PROJECT", tmp_path)
+    publish.CITATION.write_text("title: Course\n")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+
+    def set_origin(address):
+        subprocess.run(["git", "config", "remote.origin.url", address], cwd=tmp_path, check=True)
+        publish.take_origin()
+
+    return set_origin
 
 
-def test_publish_writes_tables_picture_and_the_new_address_everywhere(write, tmp_path, monkeypatch):
-    path, old = write("print(6 * 7)"), publish.badge("01_small.ipynb").replace(publish.REPOSITORY, "someone/else")
+@pytest.mark.parametrize(
+    "origin, repository",
+    [
+        ("https://github.com/some-one/x.ray_course.git", "some-one/x.ray_course"),
+        ("https://github.com/some-one/course", "some-one/course"),
+        ("git@github.com:some-one/course.git", "some-one/course"),
+        ("ssh://git@github.com/some-one/course/", "some-one/course"),
+        ("https://name:secret@github.com/some-one/course.git", "some-one/course"),
+        ("https://example.org/some-one/course.git", ""),
+        ("/home/some-one/course", ""),
+    ],
+)
+def test_the_address_is_that_of_the_own_origin(own_address, origin, repository):
+    own_address(origin)
+    assert publish.read_repository() == repository
+    kept = f"repository-code: https://github.com/{repository}\n" if repository else ""
+    assert publish.CITATION.read_text() == "title: Course\n" + kept
+    assert repository in publish.setup_code() and "your_organisation" not in publish.setup_code()
+
+
+def test_badges_lead_to_the_address_and_a_second_one_replaces_the_first(own_address):
+    readme = publish.README.read_text(encoding="utf-8")
+    texts = [publish.with_badges(readme)]
+    for name in ("first", "second"):
+        own_address(f"https://github.com/owner/{name}.git")
+        texts.append(publish.with_badges(texts[-1]))
+    assert publish.NO_ADDRESS in texts[0] and not re.search(r"\[!\[|owner/", texts[0])
+    for name, text in zip(("first", "second"), texts[1:], strict=True):
+        pages = re.findall(r"\[!\[Open in (\w+)\]\([^)]+\)\]\((https://[^)]+)\)", text)
+        assert [place for place, _ in pages] == ["Colab", "Kaggle", "Binder"] * 8
+        assert all(f"owner/{name}/" in page and page.endswith(".ipynb") for _, page in pages)
+        assert publish.NO_ADDRESS not in text
+    assert texts[1].replace("owner/first", "owner/second") == texts[2]
+
+
+@pytest.mark.parametrize("origin", ["", "https://github.com/owner/course"])
+def test_the_setup_cell_finds_the_course_or_says_what_to_do(own_address, tmp_path, monkeypatch, origin):
+    own_address(origin)
+    code, away, fetched = publish.setup_code(), tmp_path / "away", []
+    away.mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(helpers, "describe_setup", lambda: fetched.append("described"))
+    monkeypatch.setattr(subprocess, "run", lambda command, check: fetch(command))
+
+    def fetch(command):
+        fetched.append(command[-2])
+        (away / command[-1] / "data").mkdir(parents=True)
+        (away / command[-1] / "data" / "metadata.csv").touch()
+
+    def run_cell(folder):
+        monkeypatch.chdir(folder)
+        exec(code, {})  # noqa: S102  the cell that students run
+
+    run_cell(publish.NOTEBOOKS)
+    assert fetched == ["described"]
+    if origin:
+        for _ in range(2):  # the second time it is there
+            run_cell(away)
+        assert fetched == ["described", origin, "described", "described"]
+    else:
+        with pytest.raises(FileNotFoundError, match="in the folder of the course"):
+            run_cell(away)
+
+
+def test_publish_writes_tables_picture_and_the_new_address_everywhere(write, own_address, tmp_path, monkeypatch):
+    own_address("https://github.com/someone/else")
+    path, old = write("print(6 * 7)"), publish.badges("01_small.ipynb")
     path.write_text(path.read_text().replace("# 1. Small", f"# 1. Small\\n\\n{old}\\n\\n**Why?**"))
-    page = "before {}\n{}\n{}\n{}\nafter\n"
+    subprocess.run(["git", "config", "remote.origin.url", "git@github.com:owner/new.git"], cwd=tmp_path, check=True)
+    page = "{}\nx\n{}\n{}\nold\n{}\nafter\n"
     for name in ("README", "MODEL_CARD"):
         monkeypatch.setattr(publish, name, tmp_path / f"{name}.md")
-        (tmp_path / f"{name}.md").write_text(page.format(old, publish.MARKS[0], "old", publish.MARKS[1]))
+        (tmp_path / f"{name}.md").write_text(page.format(*publish.ADDRESS_MARKS, *publish.MARKS))
     stand_in = {"PICTURE": tmp_path / "results.png", "NOTEBOOKS": run.NOTEBOOKS, "find_notebooks": lambda: [path]}
-    for name, value in (stand_in | {"model_card_table": lambda: "| table |"}).items():
+    stand_in |= {"results_table": lambda: "| 1 |", "model_card_table": lambda: "| 2 |", "figures": lambda: {"knn": {}}}
+    stand_in |= {"draw_picture": lambda figures: str(figures).encode(), "THUMBNAILS": tmp_path / "thumbnails.webp"}
+    for name, value in stand_in.items():
         monkeypatch.setattr(publish, name, value)
     publish.main()
-    new = publish.badge("01_small.ipynb")
-    for file, table in [(publish.README, publish.results_table()), (publish.MODEL_CARD, "| table |")]:
-        assert file.read_text() == page.format(new, publish.MARKS[0], table, publish.MARKS[1])
-    with Image.open(publish.PICTURE) as picture:
-        assert json.loads(picture.text["Figures"]) == publish.figures()
+    new = publish.badges("01_metadata.ipynb")
+    assert "owner/new/" in new
+    expected = page.replace("x", new).replace("old", "{}")
+    first, last = publish.ADDRESS_MARKS, publish.MARKS
+    assert publish.README.read_text() == expected.format(*first, last[0], "| 1 |", last[1])
+    assert publish.MODEL_CARD.read_text() == expected.replace(new, "x").format(*first, last[0], "| 2 |", last[1])
+    assert publish.PICTURE.read_bytes() == b"{'knn': {}}" and not publish.THUMBNAILS.exists()  # simulated images
     cells = nbformat.read(path, as_version=4).cells
-    assert [cell.source for cell in cells[:2]] == [f"# 1. Small\n\n{new}\n\n**Why?**", publish.SETUP]
+    assert cells[0].source == f"# 1. Small\n\n{publish.badges('01_small.ipynb')}\n\n**Why?**"
+    assert cells[1].source == "1 + 1"

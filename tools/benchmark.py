@@ -77,14 +77,14 @@ def machine():
         raise sources.DataError("Loading is measured on simulated images or on a folder: set PNEUMONIA_DATA to one.")
     networks.import_keras()
     helpers.get_train_data()
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     packages = [f"{name} {version(name)}" for name in ("numpy", "scikit-learn", "pillow", "tensorflow", "keras")]
     return {
         "processor": names[0] if names else platform.machine(),
         "cores": os.cpu_count(),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
         "packages": ", ".join([f"Python {platform.python_version()} on {sys.platform}", *packages]),
-        "peer": re.search(r"torch==\S+", (PROJECT / "tools" / "benchmark-requirements.txt").read_text())[0],
+        "peer": re.search(r"torch==\S+", (PROJECT / "tools" / "benchmark-requirements.txt").read_text("utf-8"))[0],
         "images": sources.describe_source(),
         "short numbers": networks.choose_precision(),
         "date": str(datetime.date.today()),
@@ -92,7 +92,6 @@ def machine():
 
 
 def make_test():
-    """As a reader calls it: quick, on simulated images."""
     command = ["make", "test", "PNEUMONIA_DATA=phantoms"]
     return measured(subprocess.run, command, cwd=PROJECT, stdout=sys.stderr, check=True)
 
@@ -143,7 +142,7 @@ def network(name, doing, precision, count):
     networks.import_keras().mixed_precision.set_global_policy(precision)
     images, labels = helpers.get_train_data()
     images, labels = images[: int(count)], labels[: int(count)]
-    model = networks.build_cnn() if name == "cnn" else networks.start_vgg16(images, labels, [], epochs=2)[0]
+    model = networks.build_cnn() if name == "cnn" else networks.start_vgg16(images, labels, [], epochs=2)
     if doing == "inference":
         model.predict(images[:64], batch_size=64, verbose=0)  # the first batch prepares the network
         return measured(model.predict, images, batch_size=64, verbose=0, repeats=3)
@@ -165,9 +164,10 @@ def peer(doing, precision, count):
             layers += [nn.Conv2d(channels, maps, 3, padding=1), nn.ReLU(inplace=True)]
             channels = maps
         layers.append(nn.MaxPool2d(2))
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(512), nn.Linear(512, 128), nn.ReLU()]
-    layers += [nn.Dropout(0.3), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1)]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Dropout(0.3)]
+    layers += [nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1)]
     model = nn.Sequential(*layers).to(memory_format=torch.channels_last).train(doing == "training")
+    model[:17].requires_grad_(False)  # the first three blocks: networks.FROZEN
     images = torch.rand(int(count), 3, 64, 64).to(memory_format=torch.channels_last)
     labels = torch.randint(0, 2, (int(count), 1)).float()
     means = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)

@@ -1,7 +1,7 @@
 """Measure what the texts quote, and store it in results/.
 
 python tools/measure.py               lists the experiments, with their minutes on two cores
-python tools/measure.py transfer      makes one of them, on the real images that PNEUMONIA_DATA names
+python tools/measure.py tinkering     makes one of them, on the real images that PNEUMONIA_DATA names
 python tools/measure.py seeds 04 06   of the seeds only these notebooks; results of others stay. 06 needs the answers of
                                       02 to 04 with every seed in results/own: measure those before
 """
@@ -32,7 +32,6 @@ keras = networks.import_keras()
 layers, schedules = keras.layers, keras.optimizers.schedules
 SEEDS = (0, 1, 2)
 MARGIN = 0.03  # of a band, on both sides of what the seeds gave
-VGG16_EPOCHS = 5  # of notebook 4
 LOSS = {"loss": "binary_crossentropy", "metrics": ["accuracy"]}
 
 # layers, to be made after a seed is set
@@ -77,9 +76,9 @@ def train_all(recipes, seeds, mixed=False):
     return result
 
 
-def compare(recipes, mixed=False):
+def compare(recipes):
     """{name of the recipe: AUC} with seed 0."""
-    return {row["recipe"]: round(row["auc"], 3) for row in train_all(recipes, [0], mixed)}
+    return {row["recipe"]: round(row["auc"], 3) for row in train_all(recipes, [0])}
 
 
 def disturbed(images, first_seed):
@@ -147,10 +146,10 @@ def measure_exam():
     return result
 
 
-def small_network(training, validation, _, change=list, rate=1e-4, epochs=15):
-    """Notebook 3's recipe; change: a function of the list of its layers."""
+def small_network(training, validation, _, change=list, rate=1e-3, epochs=15, optimizer=keras.optimizers.RMSprop):
+    """Notebook 3's fair recipe; change: a function of the list of its layers; rate: a number, or one that falls."""
     model = keras.Sequential([keras.Input((64, 64, 3)), *change(networks.build_cnn().layers)])
-    model.compile(keras.optimizers.RMSprop(rate), **LOSS)
+    model.compile(optimizer(rate), **LOSS)
     return model, training, validation, epochs
 
 
@@ -161,8 +160,17 @@ def of_one_pixel(part):
 TINKERING = {
     "as it is": small_network,
     "without dropout": partial(small_network, change=lambda parts: [p for p in parts if "dropout" not in p.name]),
-    "learning rate 0.001 instead of 0.0001": partial(small_network, rate=1e-3),
+    "the article's learning rate, 0.0001": partial(small_network, rate=1e-4),
     "kernels of 1 x 1 instead of 3 x 3": partial(small_network, change=partial(map, of_one_pixel)),
+}
+
+
+FALLING = schedules.CosineDecay(1e-3, 15 * 1600 // 32)
+CNN_RECIPES = {
+    "RMSprop, 0.0001 (the article's)": partial(small_network, rate=1e-4),
+    "RMSprop, 0.001": small_network,
+    "RMSprop, 0.001, falling": partial(small_network, rate=FALLING),
+    "Adam, 0.001, falling": partial(small_network, rate=FALLING, optimizer=keras.optimizers.Adam),
 }
 
 
@@ -182,37 +190,39 @@ ABLATION |= {f"all but {name}": {*WAYS.values()} - {way} for name, way in WAYS.i
 ABLATION = {name: partial(six_fold, ways) for name, ways in ABLATION.items()}
 
 
-def head_first(training, validation, seed, augmented=True):
-    """The recipe of networks.start_vgg16."""
-    changes = [partial(layers.RandomRotation, 0.05, **FILL), *SHIFTS_AND_ZOOMS] if augmented else []
-    model, _ = networks.start_vgg16(*training, [change(seed=seed) for change in changes], VGG16_EPOCHS)
-    return model, training, validation, VGG16_EPOCHS
-
-
-def at_once(training, validation, _, prepare=keras.applications.vgg16.preprocess_input):
-    """The article's recipe: all layers of VGG16 learn from the first step."""
+def at_once(training, validation, _):
+    """Notebook 4's recipe, the article's: all layers of VGG16 learn from the first step."""
     inputs = keras.Input((64, 64, 3))
     dense = [layers.Dense(128, activation="relu"), layers.Dropout(0.3), layers.Dense(64, activation="relu")]
     last = layers.Dense(1, activation="sigmoid", dtype="float32")
-    head = keras.Sequential([layers.GlobalAveragePooling2D(), *dense, last])
-    model = keras.Model(inputs, head(networks.load_vgg16()[0](prepare(inputs * 255))))
+    head = keras.Sequential([layers.GlobalAveragePooling2D(dtype="float32"), *dense, last])
+    trunk = networks.load_vgg16()
+    model = keras.Model(inputs, head(trunk(keras.applications.vgg16.preprocess_input(inputs * 255))))
     model.compile(keras.optimizers.SGD(1e-4, momentum=0.95), **LOSS)
-    return model, training, validation, 3
+    return model, training, validation, 5
 
 
-def random_vgg16(size=64):
-    return keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3)), "random"
+def head_first(training, validation, seed, frozen=networks.FROZEN, rate=None):
+    """The recipe of networks.start_vgg16; rate: the learning rate to fall from, in the place of its own."""
+    changes = [partial(layers.RandomRotation, 0.05, **FILL), *SHIFTS_AND_ZOOMS]
+    with mock.patch.object(networks, "FROZEN", frozen):
+        model = networks.start_vgg16(*training, [change(seed=seed) for change in changes], 2)
+    if rate:
+        falling = schedules.CosineDecay(rate, 2 * len(training[1]) // 32)
+        model.compile(keras.optimizers.SGD(falling, momentum=0.9), **LOSS)
+    return model, training, validation, 2
 
 
-from_random_weights = mock.patch.object(networks, "load_vgg16", random_vgg16)
-TRANSFER = {
-    "all at once, the article's recipe": at_once,
-    "all at once, without `preprocess_input`": partial(at_once, prepare=lambda pictures: pictures / 255),
-    "all at once, from random weights": from_random_weights(at_once),
-    "first the head, then all layers": head_first,
-    "first the head, from random weights": from_random_weights(head_first),
-    "first the head, without augmentation": partial(head_first, augmented=False),
+TRIED = {
+    "head first, then blocks 4 and 5": head_first,
+    "head first, then blocks 3 to 5": partial(head_first, frozen=networks.FROZEN[:2]),
+    "head first, then blocks 4 and 5, from 0.001": partial(head_first, rate=1e-3),
 }
+
+
+def measure_vgg16():
+    taken = {"all at once, the article's": at_once}
+    return train_all(taken, range(10), mixed=True) + train_all(taken | TRIED, SEEDS)
 
 
 def five_views(images):
@@ -237,7 +247,7 @@ def further(name, size=64, epochs=2, changes=(), prepare=None, weighted=False, a
         kinds = {kind: np.asarray(prepare(images)) for kind, images in kinds.items()}
         streams = [stream.map(lambda images, classes: (prepare(images), classes)) for stream in streams]
     classes = rows["class"].to_numpy()
-    model, _ = networks.start_vgg16(streams[0], classes, [change() for change in changes], epochs, size)
+    model = networks.start_vgg16(streams[0], classes, [change() for change in changes], epochs, size)
     model.optimizer.use_ema = averaged
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaged else []
     weights = {label: 0.5 / np.mean(classes == label) for label in (0, 1)} if weighted else None
@@ -290,13 +300,9 @@ def measure_phantoms():
         fit(model, *rest)
         each.append(helpers.score(truth, model.predict(real, verbose=0))["auc"])
     linear = logistic(drawn, edge | True, real, truth)["auc"]
-    digest = hashlib.sha256(Path(phantoms.__file__).read_bytes()).hexdigest()
     on_real = {"logistic_regression": linear, "cnn": float(np.median(each))}
-    result = {
-        "phantoms_sha256": digest,
-        "auc_on_real_test_after_training_on_phantoms": on_real,
-        "auc_of_each_cnn": each,
-    }
+    result = {"phantoms_sha256": hashlib.sha256(Path(phantoms.__file__).read_bytes()).hexdigest()}
+    result |= {"auc_on_real_test_after_training_on_phantoms": on_real, "auc_of_each_cnn": each}
     for side, name in [("real", "kermany"), ("phantom", "phantoms")]:
         images, figures, models = sides[side][0], publish.figures(name), ("knn", "logistic_regression", "cnn")
         for key, value in {
@@ -311,8 +317,9 @@ def measure_phantoms():
 
 EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measures, function)
     "seeds": ("kermany.json", 60, "notebooks that compare scores with a band; simulated images, too", measure_seeds),
+    "cnn": ("cnn_recipes.json", 15, "recipes for notebook 3's network", partial(train_all, CNN_RECIPES, SEEDS)),
     "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
-    "transfer": ("transfer.json", 15, "changes of notebook 4's recipes", partial(compare, TRANSFER, mixed=True)),
+    "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
     "ingredients": ("ingredients.json", 15, "notebook 7's ingredients", partial(compare_further, INGREDIENTS)),
     "recipes": ("recipes.json", 60, "notebook 7's recipe, longer or larger", partial(compare_further, RECIPES)),

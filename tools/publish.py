@@ -1,45 +1,52 @@
 """Write what other files quote of the results, and the project's address: python tools/publish.py
 
 It writes the tables of results in README.md and docs/model-card.md, the picture docs/results.png, all badges, and the
-setup cells of the notebooks. To publish the course under another address, change REPOSITORY and run this.
+setup cells of the notebooks; on the real X-rays docs/thumbnails.webp, too. The address is that of the repository's own
+`origin`, where that is on GitHub: after a fork, run this once. CITATION.cff keeps it; until then there are no badges.
 """
 
 import io
 import json
 import re
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-# more is imported where it is used: site and slides take REPOSITORY from here and have none of the course's packages
+# more is imported where it is used, so that a test of texts needs no TensorFlow
 
 PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
 README = PROJECT / "README.md"
 MODEL_CARD = PROJECT / "docs" / "model-card.md"
 PICTURE = PROJECT / "docs" / "results.png"
+THUMBNAILS = PROJECT / "docs" / "thumbnails.webp"
+CITATION = PROJECT / "CITATION.cff"
 MARKS = ("<!-- results: python tools/publish.py -->", "<!-- end of results -->")
-# GitHub allows no underscore in an owner's name: until the publisher puts theirs, this address leads nowhere
-REPOSITORY = "your_organisation/pneumonia-x-ray-course"
+ADDRESS_MARKS = ("<!-- address: python tools/publish.py -->", "<!-- end of address -->")
+NO_ADDRESS = "*No address yet: links to Colab, Kaggle or Binder would lead nowhere; `python tools/publish.py` sets it.*"
 
-SETUP = f'''\
-# Run this cell first. It finds the course's files; in Colab it fetches them.
-import subprocess
+SETUP = """\
+# Run this cell first. It finds the course's files; in Colab and Kaggle it fetches them.
 import sys
 from pathlib import Path
 
-folders = [Path.cwd(), *Path.cwd().parents, Path("{REPOSITORY.split("/")[1]}").resolve()]
-if not any((folder / "helpers.py").exists() for folder in folders):
-    address = "https://github.com/{REPOSITORY}"
-    subprocess.run(["git", "clone", "--depth", "1", address], check=True)
-sys.path.insert(0, str(next(folder for folder in folders if (folder / "helpers.py").exists())))
+folders = [Path.cwd(), *Path.cwd().parents, Path("pneumonia-x-ray-course").resolve()]
+if not any((folder / "data" / "metadata.csv").exists() for folder in folders):
+    {}
+sys.path.insert(0, str(next(folder for folder in folders if (folder / "data" / "metadata.csv").exists())))
 
 import helpers
 
-helpers.describe_setup()'''
+helpers.describe_setup()"""
+FETCH = """import subprocess
+
+    address = "https://github.com/{}"
+    subprocess.run(["git", "clone", "--depth", "1", address, "pneumonia-x-ray-course"], check=True)"""
+MISSING = 'raise FileNotFoundError("Open this notebook in the folder of the course, or see README.md, line 4.")'
 
 # model: (its name in table and picture, accuracy that the article reports on its own images)
 MODELS = {
@@ -57,27 +64,57 @@ STYLES = {"validation": ("#56b4e9", "o"), "test": ("#de8f05", "s"), "field": ("#
 
 def find_notebooks(folder=NOTEBOOKS):
     """The paths of the series in order, then those of the solutions."""
-    return [*sorted(folder.glob("*.ipynb")), *sorted(folder.glob("solutions/*.ipynb"))]
+    numbered = "[0-9][0-9]_*.ipynb"  # not Untitled.ipynb, nor what macOS puts beside a file
+    return [*sorted(folder.glob(numbered)), *sorted(folder.glob(f"solutions/{numbered}"))]
 
 
-def badge(name):
-    """The line that opens notebooks/NAME in Colab; a solution's name is solutions/NAME."""
-    picture = "https://colab.research.google.com/assets/colab-badge.svg"
-    page = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{name}"
-    return f"[![Open in Colab]({picture})]({page})"
+def read_repository():
+    """OWNER/NAME of the course on GitHub, as CITATION.cff has it; "" until somebody published it."""
+    found = re.search(r"^repository-code: https://github.com/(.+)", CITATION.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def take_origin():
+    """Write the address of the repository's `origin` into CITATION.cff, where that is on GitHub."""
+    command = ["git", "remote", "get-url", "origin"]
+    origin = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout
+    if found := re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", origin, re.MULTILINE):
+        others = re.sub(r"^repository-code:.*\n", "", CITATION.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        CITATION.write_text(f"{others}repository-code: https://github.com/{found[1]}\n", encoding="utf-8", newline="\n")
+
+
+def badges(name):
+    """What opens notebooks/NAME in Colab, Kaggle and Binder; a solution's name is solutions/NAME. Or "": no address."""
+    repository = read_repository()
+    file = f"github.com/{repository}/blob/main/notebooks/{name}"
+    lab = f"mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/notebooks/{name}"
+    colab = f"colab.research.google.com/{file.replace('.com', '', 1)}"
+    kaggle = f"kaggle.com/kernels/welcome?src=https://{file}"
+    links = [("Colab", "colab.research.google.com/assets/colab-badge.svg", colab)]
+    links += [("Kaggle", "kaggle.com/static/images/open-in-kaggle.svg", kaggle)]
+    links += [("Binder", "mybinder.org/badge_logo.svg", lab)]
+    marks = [f"[![Open in {name}](https://{image})](https://{page})" for name, image, page in links]
+    return " ".join(marks) if repository else ""
 
 
 def with_badges(text):
-    """The text of a page with every badge at the present address."""
-    return re.sub(r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*/notebooks/([^)]+)\)", lambda found: badge(found[1]), text)
+    """The text of README.md with its first lines and the badges of all notebooks at the present address."""
+    text = with_table(text, ADDRESS_MARKS, badges("01_metadata.ipynb") or NO_ADDRESS)
+    row = re.compile(r"^(\| \[.*\]\(notebooks/(\w+\.ipynb)\) \|.*\|)[^|\n]*\|$", re.MULTILINE)
+    return row.sub(lambda found: f"{found[1]} {badges(found[2])} |".replace("  ", " "), text)
 
 
 def set_opening(notebook, name):
-    """Put the badge below the title in the first cell, and the setup cell in the place of the one tagged "setup"."""
-    title, *lines = [line for line in notebook.cells[0].source.splitlines() if "[![Open in Colab]" not in line]
-    notebook.cells[0].source = f"{title}\n\n{badge(name)}\n\n" + "\n".join(lines).strip()
+    """Put the badges below the title in the first cell, and the setup cell in the place of the one tagged "setup"."""
+    title, *lines = [line for line in notebook.cells[0].source.splitlines() if "[![Open in" not in line]
+    notebook.cells[0].source = "\n\n".join(filter(None, [title, badges(name), "\n".join(lines).strip()]))
     setup = next(cell for cell in notebook.cells if "setup" in cell.metadata.get("tags", []))
-    setup.source = SETUP
+    setup.source = setup_code()
+
+
+def setup_code():
+    """The setup cell: it finds the course's folder, and fetches it where it has an address."""
+    return SETUP.format(FETCH.format(read_repository()) if read_repository() else MISSING)
 
 
 def scores_of(images):
@@ -172,16 +209,32 @@ def draw_picture(accuracies):
     return file.getvalue()
 
 
+def draw_thumbnails():
+    """Every fourth test image side by side in one WebP file: grey, 64 x 64 pixels each. For a page of the site."""
+    import numpy as np
+    from PIL import Image
+
+    import helpers
+
+    images, file = helpers.get_test_data()[0][::4, :, :, 0], io.BytesIO()
+    Image.fromarray((255 * np.hstack(images)).round().astype("uint8")).save(file, format="webp", quality=75)
+    return file.getvalue()
+
+
 def main():
+    import helpers
     from data.sources import write_whole
 
+    take_origin()
     for path in find_notebooks():
         notebook = nbformat.read(path, as_version=4)
         set_opening(notebook, path.relative_to(NOTEBOOKS).as_posix())
         write_whole(path, nbformat.writes(notebook) + "\n")
-    for path, table in [(README, results_table()), (MODEL_CARD, model_card_table())]:
-        write_whole(path, with_badges(with_table(path.read_text(encoding="utf-8"), MARKS, table)))
+    write_whole(README, with_badges(with_table(README.read_text(encoding="utf-8"), MARKS, results_table())))
+    write_whole(MODEL_CARD, with_table(MODEL_CARD.read_text(encoding="utf-8"), MARKS, model_card_table()))
     write_whole(PICTURE, draw_picture(figures()))
+    if not helpers.are_simulated():
+        write_whole(THUMBNAILS, draw_thumbnails())
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import helpers
 from data.sources import DataError, describe_source, read_json, write_whole
 from tools.publish import find_notebooks, set_opening
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = helpers.PROJECT
 NOTEBOOKS = PROJECT / "notebooks"
 BUILD = PROJECT / "build" / "notebooks"
 TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real images
@@ -39,13 +39,29 @@ def drop_backups():
         shutil.rmtree(backup)
 
 
-def execute(path, last_line=None):
+def follow(begin, left):
+    """Write which notebook begins and the time left, from seconds. Returns what follows its cells, at a terminal."""
+    start = time.perf_counter()
+
+    def show(cell=None, cell_index=None):
+        minutes = max(0, left - time.perf_counter() + start) / 60
+        place = begin if cell is None else f"\r{begin}, cell {cell_index + 1}"
+        print(f"{place}, about {minutes:.0f} min left ...", end=" ", flush=True)
+
+    show()
+    return show if sys.stdout.isatty() else None
+
+
+def execute(path, last_line=None, on_cell=None):
     """The notebook with fresh outputs, the seconds it took, and what last_line, code to run after the last cell, gave.
 
     Leaves out of the notebook what only a live page can show. All trainings begin with their first epoch.
     """
     drop_backups()
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except ValueError as error:
+        raise DataError(f"{path.name} cannot be read as a notebook: look for git's conflict marks in it.") from error
     set_opening(notebook, path.relative_to(NOTEBOOKS).as_posix())
     if last_line:
         notebook.cells.append(nbformat.v4.new_code_cell(last_line))
@@ -54,6 +70,7 @@ def execute(path, last_line=None):
         notebook,
         timeout=LONGEST_CELL,
         kernel_name="python3",
+        on_cell_start=on_cell,
         shutdown_kernel="immediate",  # all is written, and TensorFlow takes two seconds to say goodbye
         store_widget_state=False,
         coalesce_streams=True,  # a progress bar comes in pieces
@@ -66,7 +83,8 @@ def execute(path, last_line=None):
     printed = notebook.cells.pop().outputs[0].text if last_line else None
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            if output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None):
+                output.data["text/plain"] = "(The form works in a live notebook.)"
             if output.output_type == "stream":
                 output.text = re.sub(r"[^\n]*\r", "", output.text)  # a progress bar draws over itself
         if cell.cell_type == "code":
@@ -79,7 +97,6 @@ def execute(path, last_line=None):
 
 
 def store(notebook, path):
-    """Write a notebook so that a stop half-way leaves the old one."""
     write_whole(path, nbformat.writes(notebook) + "\n")
 
 
@@ -94,11 +111,10 @@ def explain(error):
 def print_results():
     """The table of what the notebooks measured on this computer."""
     print(f"\n{'model':20} {'images':16} {'accuracy':>8} {'AUC':>6}")
-    reader, scores = (helpers.OWN_RESULTS / f"{name}.json" for name in ("reader", helpers.results_name()))
-    if reader.exists():
-        record = read_json(reader)
+    record = helpers.read_kept(helpers.own_path("_reader.json"), {})
+    if record:
         print(f"{'reader':20} {'ten test images':16} {record['right'] / len(record['answers']):8.3f}")
-    for run in read_json(scores) if scores.exists() else []:
+    for run in helpers.read_kept(helpers.own_path(".json"), []):
         if run["seed"] == helpers.SEED:
             print(f"{run['model']:20} {run['split']:16} {run['accuracy']:8.3f} {run['auc']:6.3f}")
 
@@ -113,28 +129,27 @@ def main():
     except DataError as error:
         sys.exit(str(error))
     if options.refresh and (helpers.QUICK or simulated):
-        sys.exit(
-            "Stored outputs come from full runs on the real X-rays: make refresh PNEUMONIA_DATA=path/to/chest_xray"
-        )
+        sys.exit("Stored outputs come from full runs on the real X-rays: set PNEUMONIA_DATA to their folder.")
     if options.times and (helpers.QUICK or not simulated):
         sys.exit("--times is for full runs on simulated images: unset QUICK, and set PNEUMONIA_DATA to phantoms.")
 
-    paths = find_notebooks(NOTEBOOKS) if options.refresh else sorted(NOTEBOOKS.glob("*.ipynb"))
+    paths = [path for path in find_notebooks(NOTEBOOKS) if options.refresh or path.parent == NOTEBOOKS]
     target = NOTEBOOKS if options.refresh else BUILD
     times_path = SIMULATED_TIMES if simulated else TIMES
     times, peaks = read_json(times_path) if times_path.exists() else {}, {}
-    expected = sum(times.get(path.stem, 0) for path in paths)
+    expected, done, spent = sum(times.get(path.stem, 0) for path in paths), 0, 0
     minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
     folder = target.relative_to(PROJECT)
     print(f"Executing {len(paths)} notebooks into {folder}: {minutes}. Images: {source}", flush=True)
     for number, path in enumerate(paths, start=1):
-        print(f"{number}/{len(paths)}  {path.stem} ...", end=" ", flush=True)
+        on_cell = follow(f"{number}/{len(paths)}  {path.stem}", (expected - done) * (spent / done if done else 1))
         try:
-            notebook, seconds, peak = execute(path, PRINT_PEAK if options.refresh else None)
-        except (CellExecutionError, DeadKernelError, TimeoutError) as error:
+            notebook, seconds, peak = execute(path, PRINT_PEAK if options.refresh else None, on_cell)
+            store(notebook, target / path.relative_to(NOTEBOOKS))
+        except (CellExecutionError, DataError, DeadKernelError, TimeoutError) as error:
             sys.exit(f"failed.\n{explain(error)}")
         print(f"{seconds:.0f} s", flush=True)
-        store(notebook, target / path.relative_to(NOTEBOOKS))
+        done, spent = done + times.get(path.stem, seconds), spent + seconds
         times[path.stem] = round(seconds, 1)
         if options.refresh:
             peaks[path.stem] = round(int(peak) / 2**20, 2)
