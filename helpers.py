@@ -301,9 +301,9 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook)
     model: such as "knn"; split: such as "test"; indices: the images' `index`; labels, probabilities: as in score();
     seconds: for training; notebook: its number. Replaces what the same model, split and seed left before.
     """
-    scores, run = score(labels, probabilities), {"model": model, "split": split, "seed": SEED}
-    check_count(indices, len(labels), "indices")
     probability = np.ravel(probabilities).astype(float).round(4)
+    scores, run = score(labels, probability), {"model": model, "split": split, "seed": SEED}
+    check_count(indices, len(labels), "indices")
     table = {**run, "index": np.ravel(indices), "label": np.ravel(labels), "probability": probability}
     results = read_kept(own_path(".json"), [])
     results = [result for result in results if any(result.get(key) != run[key] for key in run)]
@@ -318,9 +318,9 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook)
 def read_predictions(split):
     """As load_predictions, but of any models that have a run, one row per model and image, with the probability."""
     stored = RESULTS / f"{results_name().removesuffix('_quick')}_predictions.csv"
-    table = pd.concat([read_kept(path, NO_PREDICTIONS) for path in (stored, own_path("_predictions.csv"))])
-    table = table[(table["split"] == split) & (table["seed"] == SEED)]
-    return table.drop_duplicates(["model", "index"], keep="last")
+    tables = [read_kept(path, NO_PREDICTIONS) for path in (stored, own_path("_predictions.csv"))]
+    stored, own = [table[(table["split"] == split) & (table["seed"] == SEED)] for table in tables]
+    return pd.concat([stored[~stored["model"].isin(own["model"])], own])
 
 
 def load_predictions(split):

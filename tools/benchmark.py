@@ -142,7 +142,7 @@ def network(name, doing, precision, count):
     networks.import_keras().mixed_precision.set_global_policy(precision)
     images, labels = helpers.get_train_data()
     images, labels = images[: int(count)], labels[: int(count)]
-    model = networks.build_cnn() if name == "cnn" else networks.start_vgg16(images, labels, [], epochs=2)
+    model = networks.build_cnn() if name == "cnn" else networks.build_vgg16()
     if doing == "inference":
         model.predict(images[:64], batch_size=64, verbose=0)  # the first batch prepares the network
         return measured(model.predict, images, batch_size=64, verbose=0, repeats=3)
@@ -151,7 +151,7 @@ def network(name, doing, precision, count):
 
 
 def peer(doing, precision, count):
-    """The VGG16 of networks.start_vgg16 in PyTorch, with the channels last in memory, which is its fastest layout.
+    """The VGG16 of networks.build_vgg16 in PyTorch, with the channels last in memory, which is its fastest layout.
 
     Images and weights are random: they cost as much as real ones.
     """
@@ -167,11 +167,10 @@ def peer(doing, precision, count):
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Dropout(0.3)]
     layers += [nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1)]
     model = nn.Sequential(*layers).to(memory_format=torch.channels_last).train(doing == "training")
-    model[:17].requires_grad_(False)  # the first three blocks: networks.FROZEN
     images = torch.rand(int(count), 3, 64, 64).to(memory_format=torch.channels_last)
     labels = torch.randint(0, 2, (int(count), 1)).float()
     means = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, fused=True)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.95, fused=True)
 
     def log_odds(images):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16"):

@@ -18,7 +18,6 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import shift
 from sklearn import linear_model, pipeline, preprocessing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -192,30 +191,26 @@ ABLATION = {name: partial(six_fold, ways) for name, ways in ABLATION.items()}
 
 def at_once(training, validation, _):
     """Notebook 4's recipe, the article's: all layers of VGG16 learn from the first step."""
-    inputs = keras.Input((64, 64, 3))
-    dense = [layers.Dense(128, activation="relu"), layers.Dropout(0.3), layers.Dense(64, activation="relu")]
-    last = layers.Dense(1, activation="sigmoid", dtype="float32")
-    head = keras.Sequential([layers.GlobalAveragePooling2D(dtype="float32"), *dense, last])
-    trunk = networks.load_vgg16()
-    model = keras.Model(inputs, head(trunk(keras.applications.vgg16.preprocess_input(inputs * 255))))
-    model.compile(keras.optimizers.SGD(1e-4, momentum=0.95), **LOSS)
-    return model, training, validation, 5
+    return networks.build_vgg16(), training, validation, 5
 
 
-def head_first(training, validation, seed, frozen=networks.FROZEN, rate=None):
-    """The recipe of networks.start_vgg16; rate: the learning rate to fall from, in the place of its own."""
+def head_first(training, validation, seed, frozen=("block1", "block2", "block3"), rate=3e-4):
+    """The gentler recipe of notebook 4; rate: the learning rate to fall from."""
     changes = [partial(layers.RandomRotation, 0.05, **FILL), *SHIFTS_AND_ZOOMS]
-    with mock.patch.object(networks, "FROZEN", frozen):
-        model = networks.start_vgg16(*training, [change(seed=seed) for change in changes], 2)
-    if rate:
-        falling = schedules.CosineDecay(rate, 2 * len(training[1]) // 32)
-        model.compile(keras.optimizers.SGD(falling, momentum=0.9), **LOSS)
+    model = networks.build_vgg16([change(seed=seed) for change in changes])
+    head, features = model.layers[-1], keras.Model(model.inputs, model.layers[-2].output)
+    head.compile(keras.optimizers.Adam(1e-3), **LOSS)
+    head.fit(features.predict(training[0], batch_size=64, verbose=0), training[1], epochs=5, verbose=0)
+    for layer in model.get_layer("vgg16").layers:
+        layer.trainable = not layer.name.startswith(frozen)
+    falling = schedules.CosineDecay(rate, 2 * len(training[1]) // 32)
+    model.compile(keras.optimizers.SGD(falling, momentum=0.9), **LOSS)
     return model, training, validation, 2
 
 
 TRIED = {
     "head first, then blocks 4 and 5": head_first,
-    "head first, then blocks 3 to 5": partial(head_first, frozen=networks.FROZEN[:2]),
+    "head first, then blocks 3 to 5": partial(head_first, frozen=("block1", "block2")),
     "head first, then blocks 4 and 5, from 0.001": partial(head_first, rate=1e-3),
 }
 
@@ -225,58 +220,53 @@ def measure_vgg16():
     return train_all(taken, range(10), mixed=True) + train_all(taken | TRIED, SEEDS)
 
 
-def five_views(images):
-    """The images as they are, and moved by a sixteenth of their side to each of the four sides."""
-    step = images.shape[1] // 16
-    return [shift(images, (0, *move, 0), order=0) for move in [(0, 0), (0, step), (0, -step), (step, 0), (-step, 0)]]
+def reframed(images):
+    """A batch, each image cut at random at its four sides, and stretched: as in notebook 7."""
+    import tensorflow as tf
+
+    count = tf.shape(images)[0]
+    cut = tf.random.uniform((count, 4)) * [10 / 64, 7 / 64, 14 / 64, 7 / 64]
+    boxes = tf.concat([cut[:, :2], 1 - cut[:, 2:]], axis=1)
+    return tf.image.crop_and_resize(images, boxes, tf.range(count), images.shape[1:3])
 
 
-def further(name, size=64, epochs=2, changes=(), prepare=None, weighted=False, averaged=False, views=None):
-    """Notebook 7's training: {name: {kind of validation images: scores}}, and the same of five views under their name.
+def try_ingredient(name, changes=(), framed=False, weighted=False):
+    """A short training on 1,600 of all images: {kind of validation images: scores}.
 
-    changes: layers to be made; prepare: a change of all images; averaged: with the running mean of the weights.
+    changes: layers to be made; framed: cut at random; weighted: both classes count the same.
     """
     networks.choose_precision()
     keras.utils.set_random_seed(0)
-    parts = dict(tuple(all_images.list_all_images(size).groupby("split")))
-    rows, labels = parts["train"].sample(frac=1, random_state=0), parts["validation"]["class"].to_numpy()
-    images = np.concatenate([batch.numpy() for batch, _ in networks.stream_images(parts["validation"], size)])
-    kinds = {"as they are": images, "disturbed": disturbed(images, 100_000)}
-    streams = [networks.stream_images(rows, size), networks.stream_images(rows, size, shuffle=True)]
-    if prepare:
-        kinds = {kind: np.asarray(prepare(images)) for kind, images in kinds.items()}
-        streams = [stream.map(lambda images, classes: (prepare(images), classes)) for stream in streams]
-    classes = rows["class"].to_numpy()
-    model = networks.start_vgg16(streams[0], classes, [change() for change in changes], epochs, size)
-    model.optimizer.use_ema = averaged
-    callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if averaged else []
-    weights = {label: 0.5 / np.mean(classes == label) for label in (0, 1)} if weighted else None
-    fit(model, streams[1:], (kinds["as they are"], labels), epochs, callbacks, class_weight=weights)
-    result, looks = {}, {name: lambda images: [images]} | ({views.format(name): five_views} if views else {})
-    for way, look in looks.items():
-        answers = {kind: [model.predict(view, verbose=0) for view in look(kinds[kind])] for kind in kinds}
-        result[way] = {kind: helpers.score(labels, np.mean(several, axis=0)) for kind, several in answers.items()}
-        print(way, result[way], flush=True)
+    parts = dict(tuple(all_images.list_all_images(64).groupby("split")))
+    rows, labels = parts["train"].sample(1600, random_state=0), parts["validation"]["class"].to_numpy()
+    images = np.concatenate([batch.numpy() for batch, _ in networks.stream_images(parts["validation"], 64)])
+    yardstick = keras.ops.convert_to_numpy(keras.ops.image.resize(images[:, :56], (64, 64)))
+    kinds = {"as they are": images, "yardstick": yardstick, "disturbed": disturbed(images, 100_000)}
+    stream = networks.stream_images(rows, 64, shuffle=True)
+    if framed:
+        stream = stream.map(lambda images, classes: (reframed(images), classes))
+    model = networks.build_vgg16([change() for change in changes])
+    rate = schedules.CosineDecay(2e-4, 2 * 1600 // 32)
+    model.compile(keras.optimizers.SGD(rate, momentum=0.95), **LOSS)
+    weights = {label: 0.5 / np.mean(rows["class"] == label) for label in (0, 1)} if weighted else None
+    model.fit(stream, epochs=2, verbose=0, class_weight=weights)
+    result = {kind: helpers.score(labels, model.predict(kinds[kind], verbose=0)) for kind in kinds}
+    print(name, result, flush=True)
     return result
 
 
 INGREDIENTS = {
-    "nothing": {"views": "mean of five views"},
+    "nothing": {},
     "shifts and zooms": {"changes": SHIFTS_AND_ZOOMS},
     "tilt and exposure": {"changes": TILT_AND_EXPOSURE},
-    "equalised": {"prepare": layers.Equalization(value_range=(0, 1))},
-    "class weights": {"weighted": True},
-    "mean of the weights": {"averaged": True},
-}
-CHANGES = SHIFTS_AND_ZOOMS + TILT_AND_EXPOSURE
-RECIPES = {
-    f"{epochs} epochs, {size} pixels": {"size": size, "epochs": epochs, "changes": CHANGES, "views": "{}, five views"}
-    for size, epochs in [(128, 4), (128, 7), (160, 4)]
+    "framing": {"framed": True},
+    "framing, tilt and exposure": {"changes": TILT_AND_EXPOSURE, "framed": True},
+    "the same, and class weights": {"changes": TILT_AND_EXPOSURE, "framed": True, "weighted": True},
 }
 
 
-def compare_further(settings):
-    return {way: scores for name, options in settings.items() for way, scores in further(name, **options).items()}
+def try_ingredients():
+    return {name: try_ingredient(name, **options) for name, options in INGREDIENTS.items()}
 
 
 def measure_phantoms():
@@ -321,8 +311,7 @@ EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measur
     "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
     "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
-    "ingredients": ("ingredients.json", 15, "notebook 7's ingredients", partial(compare_further, INGREDIENTS)),
-    "recipes": ("recipes.json", 60, "notebook 7's recipe, longer or larger", partial(compare_further, RECIPES)),
+    "ingredients": ("ingredients.json", 30, "notebook 7's ingredients", try_ingredients),
     "exam": ("further.json", 75, "notebook 7 with three seeds; stores that of the first", measure_exam),
     "phantoms": ("phantom_realism.json", 5, "how like real images the simulated are; after seeds", measure_phantoms),
 }
