@@ -166,7 +166,7 @@ def load_vgg16(size=64):
 def build_vgg16(augmentation=(), size=64):
     """The network of notebook 4's recipe: VGG16 with a new head, all layers free to learn.
 
-    augmentation: layers that disturb images in training; size: of the images, in pixels. Returns a compiled Keras model:
+    augmentation: layers that disturb images in training; size: pixels along each side. Returns a compiled Keras model:
     images (N, size, size, 3) in [0, 1] to probabilities (N, 1). Raises DataError as load_vgg16.
     """
     import keras

@@ -343,51 +343,24 @@ def test_weights_that_cannot_be_had_are_a_sentence_and_never_random(answer, kera
     assert keras_server.asked == ["notop.h5"]
 
 
-# --- the start of VGG16 -----------------------------------------------------------------------------------------------
+# --- VGG16 with a new head --------------------------------------------------------------------------------------------
 
 
-COUNT, EPOCHS = 160, 10
-LABELS = np.arange(COUNT) % 2
-NOISE = np.random.default_rng(0).random((COUNT, 64, 64, 3), dtype=np.float32)
-BRIGHT = 0.5 * NOISE + 0.4 * LABELS.reshape(-1, 1, 1, 1).astype(np.float32)  # the images of the ill are brighter
-
-
-def start(images, augmentation=()):
-    """start_vgg16 with a trunk of the interface of VGG16, one convolution and few feature maps; returns both models."""
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((64, 64, 3))
-    convolution = keras.layers.Conv2D(8, 2, strides=2, activation="relu")
-    frozen = keras.layers.Conv2D(3, 1, name="block1_conv1", kernel_initializer="ones")
-    trunk = keras.Model(inputs, convolution(frozen(keras.layers.AveragePooling2D(16)(inputs))))
-    before = trunk.get_weights()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "load_vgg16", lambda size: trunk)
-        model = networks.start_vgg16(images, LABELS, augmentation, EPOCHS)
-    assert all(np.array_equal(a, b) for a, b in zip(before, trunk.get_weights(), strict=True))
-    return model, trunk
-
-
-@pytest.fixture(scope="module")
-def started():
-    return start(BRIGHT, [keras.layers.RandomBrightness(0.5, value_range=(0, 1), seed=0)])
-
-
-def test_the_head_is_trained_on_features_of_the_trunk(started):
-    model, trunk = started
-    loss, accuracy = model.evaluate(BRIGHT, LABELS, verbose=0)
-    assert loss < 0.4 and accuracy > 0.95
+def test_vgg16_prepares_images_itself_varies_them_in_training_only_and_learns_in_all_layers(monkeypatch):
+    convolution = keras.layers.Conv2D(8, 16, strides=16, activation="relu")
+    trunk = keras.Sequential([keras.Input((64, 64, 3)), convolution])
+    monkeypatch.setattr(networks, "load_vgg16", lambda size: trunk)
+    model = networks.build_vgg16([keras.layers.RandomBrightness(0.5, value_range=(0, 1), seed=0)])
+    images = np.random.default_rng(0).random((32, 64, 64, 3), dtype=np.float32)
     means = np.array([103.939, 116.779, 123.68], np.float32)  # of ImageNet's photographs, blue first
-    features = trunk.predict(BRIGHT[..., ::-1] * 255 - means, verbose=0).mean(axis=(1, 2))
-    probabilities = model.predict(BRIGHT, verbose=0)
-    assert probabilities == pytest.approx(model.layers[-1].predict(features, verbose=0), abs=1e-4)
-    assert len(trunk.trainable_weights) == 2 and len(trunk.weights) == 4  # fine-tuning leaves block1 as it is
-
-
-def test_a_stream_of_images_starts_the_same_network_as_an_array_in_short_numbers_too():
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    stream = tf.data.Dataset.from_tensor_slices((BRIGHT, LABELS)).batch(32)
-    one, other = (start(given)[0].predict(BRIGHT, verbose=0) for given in (BRIGHT, stream))
-    assert one == pytest.approx(other, abs=1e-2) and one.dtype == np.float32 and one.std() > 0.1
+    features = trunk.predict(images[..., ::-1] * 255 - means, verbose=0).mean(axis=(1, 2))
+    asked = model.predict(images, verbose=0)
+    assert asked == pytest.approx(model.layers[-1].predict(features, verbose=0), abs=1e-4)
+    assert not np.allclose(model(images, training=True), asked, atol=1e-3)
+    before = model.get_weights()
+    model.fit(images, np.arange(32) % 2, verbose=0)
+    assert not any(np.array_equal(a, b) for a, b in zip(before[:2], model.get_weights()[:2], strict=True))
+    assert len(model.trainable_weights) == 8 and float(model.optimizer.learning_rate) == pytest.approx(1e-4)
 
 
 # --- Grad-CAM ---------------------------------------------------------------------------------------------------------

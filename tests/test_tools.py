@@ -160,9 +160,12 @@ def fake_notebooks(write, monkeypatch):
         seed, number, labels = int(os.environ["SEED"]), int(path.name[:2]), np.arange(10) % 2
         monkeypatch.setattr(helpers, "SEED", seed)
         monkeypatch.setattr(helpers, "QUICK", os.environ["QUICK"] == "1")
-        model, split = ("vgg16_all", "test, all images") if number == 7 else ("knn", "test")
         p = 0.3 + 0.4 * labels * (np.arange(10) > seed)
-        helpers.save_result(model, split, range(10), labels, p, 1.5, number)
+        if number == 7:
+            for split in ("yardstick, all images", "test, all images"):
+                helpers.save_result("vgg16_all", split, range(10), labels, p, 1.5, number)
+        else:
+            helpers.save_result("knn", "test", range(10), labels, p, 1.5, number)
         monkeypatch.setattr(helpers, "QUICK", False)
         return nbformat.v4.new_notebook(metadata={"seed": seed}), 1.0, None
 
@@ -198,10 +201,10 @@ def test_the_exam_gives_every_seed_and_their_mean(fake_notebooks, monkeypatch):
     table = pd.DataFrame({"patient": [f"child {n // 2}" for n in range(10)]})
     monkeypatch.setattr(measure.all_images, "list_all_images", lambda: table)
     call(measure, "exam", monkeypatch=monkeypatch)
-    rows = json.loads((helpers.RESULTS / "further.json").read_text())
-    assert [row.get("seed") for row in rows] == [*measure.SEEDS, None]
-    low, high = rows[-1]["intervals"]["accuracy"]
-    assert low < rows[-1]["accuracy"] == 0.9 < high
+    exams = json.loads((helpers.RESULTS / "further.json").read_text())["at the threshold"]
+    assert [*exams] == ["0", "1", "2", "mean"]
+    assert [exam["threshold"] for exam in exams.values()] == pytest.approx([0.7, 0.3, 0.3, 0.433], abs=1e-3)
+    assert exams["0"]["accuracy"] == 1 and exams["1"]["accuracy"] == 0.5 and exams["mean"]["specificity"] == 1
     assert nbformat.read(path, as_version=4).metadata["seed"] == 0
 
 
