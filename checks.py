@@ -290,9 +290,9 @@ def check_1_3(difference):
     """difference: array (64, 64) or (64, 64, 3), mean healthy validation image minus mean healthy training image."""
     array = as_array(difference)
     shape = "no array of numbers" if array is None else f"an array of shape {array.shape}"
-    is_picture = array is not None and array.size in (64 * 64, 64 * 64 * 3)
-    one = f"One picture is expected, of shape (64, 64, 3); this is {shape}. Take mean(axis=0) of images."
-    refuse_if(not is_picture, one)
+    is_image = array is not None and array.size in (64 * 64, 64 * 64 * 3)
+    one = f"One image is expected, of shape (64, 64, 3); this is {shape}. Take mean(axis=0) of images."
+    refuse_if(not is_image, one)
     picture = array.reshape(64 * 64, -1).mean(axis=1)
 
     def means(images, labels):
@@ -318,7 +318,7 @@ def check_1_3(difference):
             by_chance, by_illness = np.abs(true).max(), np.abs(mistakes[ill_minus_healthy]).max()
             return f"By chance the means differ by {by_chance:.2f} at most, ill and healthy by up to {by_illness:.2f}."
         refuse_mistakes(sign * picture, true, mistakes, 0.002)
-    refuse("This is another picture. Mean of the healthy validation images, minus mean of the healthy training images.")
+    refuse("This is another image. Mean of the healthy validation images, minus mean of the healthy training images.")
 
 
 # --- notebook 2 -----------------------------------------------------------------------------------------------------

@@ -32,7 +32,15 @@ if not _seed.isdecimal():
 SEED = int(_seed)
 QUICK = os.environ.get("QUICK", "").strip().lower() not in ("", "0", "no", "false")  # train on less, for fewer epochs
 
-MODELS = ["knn", "logistic_regression", "decision_tree", "cnn", "vgg16", "cnn_augmented", "vgg16_augmented"]
+MODELS = {  # name in results: (words, notebook that trains it)
+    "knn": ("nearest neighbours", 2),
+    "logistic_regression": ("logistic regression", 2),
+    "decision_tree": ("decision tree", 2),
+    "cnn": ("convolutional network", 3),
+    "vgg16": ("VGG16", 4),
+    "cnn_augmented": ("convolutional network, prepared", 6),
+    "vgg16_augmented": ("VGG16, prepared", 6),
+}
 # an empty table whose columns have their types: those of a table joined to it stay numbers
 NO_PREDICTIONS = pd.DataFrame(
     [["", "", 0, 0, 0, 0.0]], columns=["model", "split", "seed", "index", "label", "probability"]
@@ -174,7 +182,7 @@ def plot_one_image(data, labels=None, index=None, ax=None):
 
 
 def plot_images(images, titles=None, columns=5):
-    """Draw pictures in rows of `columns`, with a title for each. Returns the array of matplotlib axes.
+    """Draw images in rows of `columns`, with a title for each. Returns the array of matplotlib axes.
 
     images: in colour (64, 64, 3) in [0, 1], or grey of any size and range, drawn from their darkest to their brightest.
     """
@@ -330,7 +338,7 @@ def load_predictions(split):
     before the stored ones. Raises DataError where a model of notebooks 2 to 4 has no run.
     """
     table = read_predictions(split)
-    missing = [model for model in MODELS[:5] if model not in set(table["model"])]
+    missing = [name for name, (_, notebook) in MODELS.items() if notebook <= 4 and name not in set(table["model"])]
     if missing:
         what = f"{split} predictions of {', '.join(missing)}"
         raise DataError(f"There are no {what} for these images with seed {SEED} yet: run notebooks 2 to 4 first.")

@@ -47,7 +47,7 @@ MOST_PIXELS = 50_000_000
 TIMEOUT = 10  # seconds that a server may be silent
 REMAINS_AGE = 3600  # seconds after which a half-written file is of a process that was killed
 
-warnings.filterwarnings("ignore", module="PIL")  # read_image refuses what is no sound picture, in a sentence
+warnings.filterwarnings("ignore", module="PIL")  # read_image refuses what is no sound image, in a sentence
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # else a PNG with a large colour profile is refused
 
 INSPIRIT = (
@@ -176,7 +176,7 @@ def read_images(folder, filenames, size=SIZE):
 
 
 def read_image(path, size=SIZE):
-    """One image file, squeezed to a square: uint8 (size, size), grey. Raises DataError where it is no sound picture."""
+    """One image file, squeezed to a square: uint8 (size, size), grey. Raises DataError where it is no sound image."""
     name = "/".join(Path(str(path)).parts[-3:])
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
@@ -184,17 +184,17 @@ def read_image(path, size=SIZE):
                 raise ValueError(f"{image.width} x {image.height} pixels, more than any X-ray has")
             image.draft("L", (2 * size, 2 * size))  # a JPEG can be decoded at reduced size, many times faster
             image.load()
-            with contextlib.suppress(Exception):  # notes beside a sound picture may be broken
+            with contextlib.suppress(Exception):  # notes beside a sound image may be broken
                 image = ImageOps.exif_transpose(image)
             image = to_grey(image)
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2))
     except Exception as error:  # a damaged file can make the decoder raise nearly anything
-        reason = "no such picture inside" if isinstance(error, UnidentifiedImageError) else one_line(error)
+        reason = "no such image inside" if isinstance(error, UnidentifiedImageError) else one_line(error)
         raise DataError(f"{name} is not a sound image ({reason}): get this file again.") from error
 
 
 def to_grey(image):
-    """The picture in mode "L": 8 bit grey."""
+    """The image in mode "L": 8 bit grey."""
     if image.mode[0] in "IF":  # more than 8 bit: Pillow would clip at 255 instead of scaling
         values = np.asarray(image, dtype=np.float32)
         most = next(most for most in (1, 255, 1023, 4095, 16383, 65535, values.max()) if values.max() <= most)

@@ -196,8 +196,8 @@ def test_1_3(judge, data):
         "Subtract the other one": held_out,
         "Subtract it from the other": train,
         "zero everywhere": train - train,
-        "another picture": test_healthy - train,
-        "One picture": data.images[:5] - data.test_images[:5],
+        "another image": test_healthy - train,
+        "One image": data.images[:5] - data.test_images[:5],
     }
     judge(checks.check_1_3, right, wrong)
 

@@ -350,7 +350,7 @@ def keep_predictions(name, rows):
 
 
 def test_own_predictions_go_before_the_stored_ones_model_by_model_and_image_by_image(monkeypatch):
-    monkeypatch.setattr(helpers, "MODELS", ["knn", "cnn"])
+    monkeypatch.setattr(helpers, "MODELS", {"knn": ("", 2), "cnn": ("", 3)})
     keep_predictions("phantoms", [("cnn", 7, 1, 0.27), ("cnn", 5, 0, 0.25), ("knn", 5, 0, 0.15), ("knn", 7, 1, 0.17)])
     assert helpers.load_predictions("test").to_dict("list") == {
         "index": [5, 7], "label": [0, 1], "knn": [0.15, 0.17], "cnn": [0.25, 0.27]
@@ -365,7 +365,7 @@ def test_own_predictions_go_before_the_stored_ones_model_by_model_and_image_by_i
 
 
 def test_predictions_and_results_that_nobody_made_are_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(helpers, "MODELS", ["knn", "cnn", "vgg16"])
+    monkeypatch.setattr(helpers, "MODELS", {"knn": ("", 2), "cnn": ("", 3), "vgg16": ("", 4)})
     keep_predictions("phantoms", [("cnn", 5, 0, 0.25)])
     with pytest.raises(DataError) as caught:
         helpers.load_predictions("test")

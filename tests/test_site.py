@@ -12,8 +12,8 @@ from conftest import PROJECT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+import helpers
 from docs import conf
-from tools import publish
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").rglob("*.ipynb"))
 GLOSSARY_PAGE = (PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8")
@@ -164,9 +164,9 @@ def test_glossary_has_every_term_that_a_notebook_introduces(path):
 def test_the_page_of_thresholds_holds_the_stored_answers_of_every_model_on_the_test_images():
     page = read("docs/threshold", (PROJECT / "docs" / "threshold.md").read_text(encoding="utf-8"))
     rows = re.findall(r"^(\w+),test,0,\d+,[01],[\d.e-]+$", page, flags=re.MULTILINE)
-    assert {model: rows.count(model) for model in publish.MODELS} == dict.fromkeys(publish.MODELS, 400)
+    assert {model: rows.count(model) for model in helpers.MODELS} == dict.fromkeys(helpers.MODELS, 400)
     options = re.findall(r'<option value="(\w+)"[^>]*>(.+)</option>', page)
-    assert options == [(model, name) for model, (name, _) in publish.MODELS.items()]
+    assert options == [(model, name) for model, (name, _) in helpers.MODELS.items()]
     script = (PROJECT / "docs" / "threshold.js").read_text(encoding="utf-8")
     parts = set(re.findall(r'part\("([\w-]+)"\)', script))
     assert len(parts) > 10 and parts <= set(re.findall(r' id="([\w-]+)"', page)) and "http" not in script

@@ -16,7 +16,9 @@ from pathlib import Path
 import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-# more is imported where it is used, so that a test of texts needs no TensorFlow
+
+import helpers
+from data import sources
 
 PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
@@ -49,14 +51,13 @@ FETCH = """import subprocess
 MISSING = 'raise FileNotFoundError("Open this notebook in the folder of the course, or see README.md, line 4.")'
 
 # model: (its name in table and picture, accuracy that the article reports on its own images)
-MODELS = {
-    "knn": ("nearest neighbours", ".7175"),
-    "logistic_regression": ("logistic regression", ".6725"),
-    "decision_tree": ("decision tree", ".6725"),
-    "cnn": ("convolutional network", ".785 to .865, field .71"),
-    "vgg16": ("VGG16, fine-tuned", ".8575"),
-    "cnn_augmented": ("convolutional network, prepared", "field .77"),
-    "vgg16_augmented": ("VGG16, prepared", ""),
+ARTICLE = {  # its accuracies
+    "knn": ".7175",
+    "logistic_regression": ".6725",
+    "decision_tree": ".6725",
+    "cnn": ".785 to .865, field .71",
+    "vgg16": ".8575",
+    "cnn_augmented": "field .77",
 }
 FINAL_MODEL = "vgg16_augmented"  # which the model card describes
 STYLES = {"validation": ("#56b4e9", "o"), "test": ("#de8f05", "s"), "field": ("#73a659", "^")}  # differ in shape, too
@@ -80,7 +81,7 @@ def take_origin():
     origin = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout
     if found := re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", origin, re.MULTILINE):
         others = re.sub(r"^repository-code:.*\n", "", CITATION.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        CITATION.write_text(f"{others}repository-code: https://github.com/{found[1]}\n", encoding="utf-8", newline="\n")
+        sources.write_whole(CITATION, f"{others}repository-code: https://github.com/{found[1]}\n")
 
 
 def badges(name):
@@ -134,11 +135,11 @@ def results_table():
         "| model | real, validation | real, test | real, field | phantoms, test | the article | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for model, (name, article) in MODELS.items():
+    for model, (name, _) in helpers.MODELS.items():
         figures = [(real, "validation"), (real, "test"), (real, "field"), (phantoms, "test")]
         cells = [f"{median(results, model, split, 'accuracy'):.3f}" for results, split in figures]
         seconds = max(1, round(median(real, model, "test", "seconds")))
-        lines.append(f"| {name} | {' | '.join(cells)} | {article} | {seconds} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {ARTICLE.get(model, '')} | {seconds} |")
     return "\n".join(lines)
 
 
@@ -146,8 +147,6 @@ def model_card_table():
     """The table in the model card: the final model of seed 0 on each split, with intervals by patient."""
     import pandas as pd
 
-    import helpers
-    from data import sources
 
     patients = pd.read_csv(sources.TABLE, index_col="index")["patient"]
     predictions = pd.read_csv(PROJECT / "results" / "kermany_predictions.csv")
@@ -183,14 +182,16 @@ def with_table(text, marks, table):
 def figures(images="kermany"):
     """{model: {split: accuracy}}, median of the seeds: what the picture shows."""
     runs = scores_of(images)
-    return {model: {split: round(median(runs, model, split, "accuracy"), 3) for split in STYLES} for model in MODELS}
+    return {
+        model: {split: round(median(runs, model, split, "accuracy"), 3) for split in STYLES} for model in helpers.MODELS
+    }
 
 
 def draw_picture(accuracies):
     """The PNG file of README.md's picture, with its figures inside, so that a test can tell whether it is stale."""
     import matplotlib.pyplot as plt
 
-    names = [MODELS[model][0] for model in accuracies]
+    names = [helpers.MODELS[model][0] for model in accuracies]
     figure, ax = plt.subplots(figsize=(8, 1.2 + 0.45 * len(names)), layout="constrained")
     for place, of_model in enumerate(accuracies.values()):
         ax.plot([min(of_model.values()), max(of_model.values())], [place, place], color="lightgray", zorder=0)
@@ -214,7 +215,6 @@ def draw_thumbnails():
     import numpy as np
     from PIL import Image
 
-    import helpers
 
     images, file = helpers.get_test_data()[0][::4, :, :, 0], io.BytesIO()
     Image.fromarray((255 * np.hstack(images)).round().astype("uint8")).save(file, format="webp", quality=75)
@@ -222,7 +222,6 @@ def draw_thumbnails():
 
 
 def main():
-    import helpers
     from data.sources import write_whole
 
     take_origin()
