@@ -129,8 +129,12 @@ def split_by_patient(metadata):
 
     metadata: get_metadata(), or some of its rows in any order. No patient stands in both parts, and both hold the
     classes in the same proportion. Returns (training, validation), two int arrays of positions in get_train_data()'s
-    arrays.
+    arrays. Raises DataError for another table.
     """
+    missing = [name for name in sources.COLUMNS[:4] if name not in metadata]
+    if missing or metadata["index"].duplicated().any():
+        fault = f"lacks {', '.join(missing)}" if missing else "has rows twice"
+        raise DataError(f"This table {fault}: give get_metadata(), or some of its rows, each once.")
     parts = hold_out_patients(metadata[metadata["split"] == "train"].set_index("index"), 5)
     order = get_metadata().query("split == 'train'")["index"]  # of get_train_data()'s arrays
     return tuple(np.searchsorted(order, part) for part in parts)
@@ -169,7 +173,7 @@ def plot_one_image(data, labels=None, index=None, ax=None):
         raise DataError(f"images have shape (N, 64, 64, 3), (N, 12288) or (64, 64, 3); these have {images.shape}.")
     images = check_images(images.reshape(-1, 64, 64, 3))
     position = 0 if index is None else index
-    if not 0 <= position < len(images):
+    if position not in range(len(images)):
         raise IndexError(f"there is no image {index}: the indices go from 0 to {len(images) - 1}, by position")
     ax = ax or plt.subplots(figsize=(3.5, 3.5))[1]
     ax.imshow(images[position], vmin=0, vmax=1)
@@ -261,6 +265,10 @@ def score(labels, probabilities, threshold=0.5):
     often an ill image has a higher probability than a healthy one. Raises DataError for anything else.
     """
     labels = check_labels(labels, len(labels))
+    if not 0 <= threshold <= 1:
+        raise DataError(
+            f"The threshold is a probability from 0 to 1, and this one is {threshold}: divide percent by 100."
+        )
     probabilities = check_probabilities(probabilities, len(labels))
     if len(set(labels)) < 2:
         raise DataError(f"All labels are {labels[:1]}: a score needs healthy images (0) and ill ones (1).")

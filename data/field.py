@@ -4,6 +4,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from .arguments import check_images
+from .sources import DataError
 
 
 def disturb(image, seed):
@@ -11,6 +12,8 @@ def disturb(image, seed):
 
     image: float in [0, 1] of shape (64, 64). Returns float32 of that shape and range; the same seed, the same image.
     """
+    if np.ndim(image) != 2:
+        raise DataError(f"One grey image (64, 64) is wanted, and this has the shape {np.shape(image)}: take [..., 0].")
     rng, image = np.random.default_rng(seed), check_images(image)
     for change in (turn, expose, add_noise):
         image = change(image, rng)

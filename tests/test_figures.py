@@ -161,7 +161,7 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
     sources.write_whole(helpers.own_path("_reader.json"), '{"indices": [2132, 2309], "answers": [0, 1]}')
     names, auc, accuracy, axes = board(3)
     scores = helpers.score(rows["class"], good)
-    assert names == ["nearest neighbours", "CNN", "you, 2 images"] and accuracy[2] == "1.000"
+    assert names == ["nearest neighbours", "convolutional network", "you, 2 images"] and accuracy[2] == "1.000"
     assert auc == [f"{scores['auc']:.3f}"] * 2 and accuracy[0] == f"{scores['accuracy']:.3f}"
     patients = rows["patient"].to_numpy()
     whole = figures.score_by_patient(rows["class"], good, patients)[0]

@@ -124,6 +124,13 @@ SLIPS = {
     "one image": ("put one image in a list", lambda: helpers.plot_images(IMAGE)),
     "titles": ("as many titles", lambda: helpers.plot_images(IMAGES, ["a"])),
     "disturb": ("divide", lambda: field.disturb(IMAGES[0, ..., 0] * 255, 1)),
+    "disturb in colour": (r"take \[..., 0\]", lambda: field.disturb(IMAGES[0], 1)),
+    "a table twice": ("rows twice", lambda: helpers.split_by_patient(pd.concat([helpers.get_metadata()] * 2))),
+    "another table": (
+        "lacks index, split",
+        lambda: helpers.split_by_patient(pd.DataFrame({"class": [1], "patient": 1})),
+    ),
+    "threshold in percent": ("divide percent", lambda: helpers.score(TWO, [0.1, 0.9, 0.2], 50)),
     "one class": ("All labels are", lambda: helpers.score([1, 1], [0.5, 0.6])),
     "words to score": ("ill", lambda: helpers.score(["ill", "healthy"], [0.5, 0.6])),
     "percent": ("percent", lambda: helpers.score(TWO, [10, 90, 20])),
@@ -146,7 +153,7 @@ def test_arguments_that_do_not_belong_together_are_a_sentence(slip, tmp_path):
 
 
 def test_positions_are_taken_from_tables_in_any_order_and_others_refused():
-    for index in (-1, 3):
+    for index in (-1, 3, "1"):
         with pytest.raises(IndexError, match=f"no image {index}: the indices go from 0 to 2"):
             helpers.plot_one_image(IMAGES, index=index)
     rows = pd.DataFrame({"index": [9, 7, 8], "class": TWO, "patient": ["a", "b", "c"]}, index=[40, 20, 30])
@@ -264,7 +271,8 @@ def saved(name="phantoms"):
 
 
 def test_a_result_is_kept_with_its_predictions():
-    scores = save(probabilities=np.float32([0.123449, 0.4, 0.5, 0.2, 0.3, 1]))
+    scores = save(probabilities=np.float32([0.123449, 0.4, 0.49999, 0.2, 0.3, 1]))
+    assert scores["sensitivity"] == 0.5  # of what is kept, 0.5
     run = {"model": "cnn", "split": "test", "seed": 0}
     assert saved() == [{**run, **scores, "seconds": 12.5, "notebook": 3}]
     lines = (helpers.OWN_RESULTS / "phantoms_predictions.csv").read_text().splitlines()
@@ -349,19 +357,19 @@ def keep_predictions(name, rows):
     sources.write_whole(helpers.RESULTS / f"{name}_predictions.csv", table.to_csv(index=False))
 
 
-def test_own_predictions_go_before_the_stored_ones_model_by_model_and_image_by_image(monkeypatch):
+def test_own_predictions_go_before_the_stored_ones_model_by_model(monkeypatch):
     monkeypatch.setattr(helpers, "MODELS", {"knn": ("", 2), "cnn": ("", 3)})
     keep_predictions("phantoms", [("cnn", 7, 1, 0.27), ("cnn", 5, 0, 0.25), ("knn", 5, 0, 0.15), ("knn", 7, 1, 0.17)])
     assert helpers.load_predictions("test").to_dict("list") == {
         "index": [5, 7], "label": [0, 1], "knn": [0.15, 0.17], "cnn": [0.25, 0.27]
     }  # fmt: skip
-    keep_predictions("own/phantoms", [("knn", 7, 1, 0.97)])
-    keep_predictions("own/phantoms_quick", [("cnn", 7, 1, 0.1)])
+    keep_predictions("own/phantoms", [("knn", 5, 0, 0.95), ("knn", 7, 1, 0.97)])
+    keep_predictions("own/phantoms_quick", [("cnn", 5, 0, 0.2), ("cnn", 7, 1, 0.1)])
     assert helpers.load_predictions("test").to_dict("list") == {
-        "index": [5, 7], "label": [0, 1], "knn": [0.15, 0.97], "cnn": [0.25, 0.27]
+        "index": [5, 7], "label": [0, 1], "knn": [0.95, 0.97], "cnn": [0.25, 0.27]
     }  # fmt: skip
     monkeypatch.setattr(helpers, "QUICK", True)
-    assert helpers.load_predictions("test")["cnn"].tolist() == [0.25, 0.1]
+    assert helpers.load_predictions("test")["cnn"].tolist() == [0.2, 0.1]
 
 
 def test_predictions_and_results_that_nobody_made_are_a_sentence(monkeypatch, tmp_path):
