@@ -246,14 +246,14 @@ def reframed(images):
 
 
 def try_ingredient(name, changes=(), framed=False):
-    """A short training on 1,200 of all images: {kind of validation images: scores}.
+    """A short training on 1,000 of all images: {kind of validation images: scores}.
 
     changes: layers to be made; framed: cut at random.
     """
     networks.choose_precision()
     keras.utils.set_random_seed(0)
     parts = dict(tuple(all_images.list_all_images(64).groupby("split")))
-    rows, labels = parts["train"].sample(1200, random_state=0), parts["validation"]["class"].to_numpy()
+    rows, labels = parts["train"].sample(1000, random_state=0), parts["validation"]["class"].to_numpy()
     images = np.concatenate([batch.numpy() for batch, _ in networks.stream_images(parts["validation"], 64)])
     yardstick = keras.ops.convert_to_numpy(keras.ops.image.resize(images[:, :56], (64, 64)))
     kinds = {"as they are": images, "yardstick": yardstick, "disturbed": disturbed(images, 100_000)}
@@ -261,7 +261,7 @@ def try_ingredient(name, changes=(), framed=False):
     if framed:
         stream = stream.map(lambda images, classes: (reframed(images), classes))
     model = networks.build_vgg16([change() for change in changes])
-    rate = schedules.CosineDecay(2e-4, 2 * 1200 // 32)
+    rate = schedules.CosineDecay(2e-4, 2 * 1000 // 32)
     model.compile(keras.optimizers.SGD(rate, momentum=0.95), **LOSS)
     model.fit(stream, epochs=2, verbose=0)
     result = {kind: helpers.score(labels, model.predict(kinds[kind], verbose=0)) for kind in kinds}

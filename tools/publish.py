@@ -32,7 +32,7 @@ ADDRESS_MARKS = ("<!-- address: python tools/publish.py -->", "<!-- end of addre
 NO_ADDRESS = "*No address yet: links to Colab, Kaggle or Binder would lead nowhere; `python tools/publish.py` sets it.*"
 
 SETUP = """\
-# Run this cell first. It finds the course's files; in Colab and Kaggle it fetches them.
+# Run this cell first. It finds the course's files.
 import sys
 from pathlib import Path
 
@@ -44,11 +44,11 @@ sys.path.insert(0, str(next(folder for folder in folders if (folder / "data" / "
 import helpers
 
 helpers.describe_setup()"""
-FETCH = """import subprocess
+FETCH = """import subprocess  # in Colab and Kaggle the files are fetched
 
     address = "https://github.com/{}"
     subprocess.run(["git", "clone", "--depth", "1", address, "pneumonia-x-ray-course"], check=True)"""
-MISSING = 'raise FileNotFoundError("Open this notebook in the folder of the course, or see README.md, line 4.")'
+MISSING = 'raise FileNotFoundError("Open this notebook in the folder of the course, where README.md lies.")'
 
 # model: (its name in table and picture, accuracy that the article reports on its own images)
 ARTICLE = {  # its accuracies
