@@ -166,7 +166,7 @@ def test_stored_predictions_give_the_stored_scores(images):
         rows, expected = predictions.get_group((run["model"], run["split"])), images_of[run["split"]]
         assert list(rows["index"]) == list(expected["index"]) and list(rows["label"]) == list(expected["class"])
         scores = helpers.score(rows["label"], rows["probability"])
-        assert {name: run[name] for name in scores} == pytest.approx(scores, abs=0.003)
+        assert {name: run[name] for name in scores} == pytest.approx(scores)
 
 
 def test_bands_hold_the_stored_results():
