@@ -272,7 +272,6 @@ def try_ingredient(name, changes=(), framed=False):
 INGREDIENTS = {
     "nothing": {},
     "shifts and zooms": {"changes": SHIFTS_AND_ZOOMS},
-    "tilt and exposure": {"changes": TILT_AND_EXPOSURE},
     "framing": {"framed": True},
     "framing, tilt and exposure": {"changes": TILT_AND_EXPOSURE, "framed": True},
 }
