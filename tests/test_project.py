@@ -169,6 +169,11 @@ def test_stored_predictions_give_the_stored_scores(images):
         assert {name: run[name] for name in scores} == pytest.approx(scores)
 
 
+def test_notebook_6_quotes_the_second_seed_of_vgg16():
+    validation, test, field = [short(run["auc"]) for run in stored("kermany") if run["seed"] == 1]
+    assert f"AUCs of {validation} on validation, {test} on test and {field} on field images" in in_a_row(NOTEBOOKS)
+
+
 def test_bands_hold_the_stored_results():
     bands = stored("bands")
     assert set(bands) == {"kermany", "kermany_quick", "phantoms", "phantoms_quick"}
