@@ -121,6 +121,7 @@ def test_cells_are_short(notebook):
     lengths = sorted(len(lines) for lines in cells)
     assert lengths[len(lengths) // 2] <= 4 and lengths[-1] <= 25
     assert max(len(line) for lines in cells for line in lines) <= 100
+    assert max(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown") <= 250
 
 
 # --- the series, and its solutions ------------------------------------------------------------------------------------
