@@ -16,16 +16,22 @@ from scipy.stats import rankdata
 from sklearn.neighbors import KNeighborsClassifier
 
 import helpers
-from data import phantoms, sources
+from data import external, phantoms, sources
 from helpers import CLASS_COLORS, CLASS_NAMES
 
 # the buttons of matplotlib's player, which would fetch icons by these names
 ICONS = {"minus": "−", "fast-backward": "|◄", "step-backward": "‹", "play fa-flip-horizontal": "◄", "pause": "||"}
 ICONS |= {"play": "►", "step-forward": "›", "fast-forward": "►|", "plus": "+"}
-# the score board: name of each of helpers.MODELS and its notebook; colour, marker and place of each kind of images
+# the score board: name of each of helpers.MODELS and its notebook; colour and marker of each kind of images
 NAMES = "nearest neighbours, logistic regression, decision tree, CNN, VGG16, CNN augmented, VGG16 augmented".split(", ")
 NOTEBOOKS = [2, 2, 2, 3, 4, 6, 6]
-STYLES = {"validation": ("#0173b2", "o", -0.14), "test": ("#de8f05", "s", 0.14), "reader": ("black", "D", 0.14)}
+STYLES = {
+    "validation": ("#0173b2", "o"),
+    "test": ("#de8f05", "s"),
+    "field": ("#73a659", "^"),
+    "external": ("black", "X"),
+    "reader": ("black", "D"),
+}
 PART_COLORS = ["#56b4e9", "#b5dff7", "#de8f05", "#73a659"]  # training, validation, test, field
 # where to look on two real images: tip and start of each arrow, in pixels from the left and from the top
 SIGNS = {
@@ -237,11 +243,13 @@ def play_descent(loss, start, rate, steps, description):
 def plot_score_board(notebook=7):
     """Draw the scores of every model of the notebooks up to this one, as far as there are any. Returns the two axes.
 
-    AUC and accuracy (at 0.5) on validation and test images, of your own run, else of the stored one, and the accuracy
-    of the reader, with 95 % intervals by patient. Show it with show_figure.
+    AUC and accuracy (at 0.5) on validation and test images, from notebook 8 on also on field and external ones, of your
+    own run, else of the stored one, and the accuracy of the reader, with 95 % intervals by patient. Show it with
+    show_figure.
     """
     table = helpers.get_metadata().set_index("index")
-    answers = [helpers.read_predictions("validation"), helpers.read_predictions("test")]
+    splits = [*STYLES][: 2 if notebook < 8 else 4]
+    answers = [helpers.read_predictions(split) for split in splits]
     models = zip(helpers.MODELS, NAMES, NOTEBOOKS, strict=True)
     names = {model: name for model, name, number in models if number <= notebook}
     own = helpers.read_kept(helpers.own_path("_reader.json"), {})
@@ -252,14 +260,22 @@ def plot_score_board(notebook=7):
         names["reader"] = f"{'you' if own else 'another reader'}, {len(judged)} images"
     answers = pd.concat(answers)
     rows = [model for model in names if model in set(answers["model"])]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 1.4 + 0.6 * len(rows)), layout="constrained", sharey=True)
+    height = 1.4 + 0.3 * len(splits) * len(rows)
+    figure, axes = plt.subplots(1, 2, figsize=(10, height), layout="constrained", sharey=True)
     for (model, split), part in answers[answers["model"].isin(rows)].groupby(["model", "split"], sort=False):
-        color, marker, shift = STYLES[split]
-        scores = score_by_patient(part["label"], part["probability"], table["patient"].reindex(part["index"]))
+        place = splits.index(split) if split in splits else 1
+        shift = (place - (len(splits) - 1) / 2) * (0.28 if len(splits) == 2 else 0.22)
+        patients = table["patient"].reindex(part["index"])
+        if split == "external":
+            patients = external.list_external()[2][part["index"]]
+        scores = score_by_patient(part["label"], part["probability"], patients)
         for ax, (value, low, high) in list(zip(axes, scores, strict=True))[split == "reader" :]:  # who has no AUC
             row, reach = rows.index(model), np.maximum([[value - low], [high - value]], 0)
+            color, marker = STYLES[split]
             ax.errorbar(value, row + shift, xerr=reach, fmt=marker, color=color, linewidth=2, label=split)
-            ax.text(value, row + 2.4 * shift, f"{value:.3f}", ha="center", va="center", fontsize=9)
+            away = (0, 9 if place == 0 or len(splits) > 2 else -9)
+            where = {"xytext": away, "textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 9}
+            ax.annotate(f"{value:.3f}", (value, row + shift), **where)
     axes[0].set(title="AUC", yticks=range(len(rows)), yticklabels=[names[model] for model in rows])
     axes[1].set(title="accuracy at 0.5", ylim=(len(rows) - 0.4, -0.6))
     for ax in axes:
@@ -267,7 +283,7 @@ def plot_score_board(notebook=7):
         ax.grid(axis="x", color="lightgray")
     lines, labels = axes[1].get_legend_handles_labels()
     drawn = dict(zip(labels, lines, strict=True))  # one of each
-    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=3)
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=5)
     return axes
 
 

@@ -141,15 +141,15 @@ def exposure(filename, split):
 def grow_up(body, shot, label, rng):
     """Make the child an adult of another hospital (split "external"): taller, without thymus, ribs closer together.
 
-    The fall is built in: the ill mostly lie below a portable machine, which sees them larger and darker, with leads on
-    the chest; the healthy mostly stand, and are seen brighter. Returns whether the machine is the portable one.
+    The fall is built in: pneumonia is fainter; the ill mostly lie below a portable machine, which sees them larger and
+    darker, with leads on the chest; the healthy mostly stand, and are seen brighter. Returns whether it is portable.
     """
     portable = rng.random() < (0.8 if label else 0.2)
     body.width, body.height, body.thymus = 1.08 * body.width, 1.15 * body.height, 0
     body.rib_spacing, body.left_heart, body.wall = 0.75 * body.rib_spacing, 0.85 * body.left_heart, 1.5 * body.wall
-    shot.arm_angle, shot.head, shot.fog = 1.1, shot.head - 0.2, shot.fog + 0.03
-    shot.air *= 1.25 if portable else 0.85
-    shot.black += -0.05 if portable else 0.05
+    shot.arm_angle, shot.head, shot.fog = 1.1, shot.head - 0.2, shot.fog + 0.05
+    shot.air *= 1.6 if portable else 0.5
+    shot.black += -0.03 if portable else 0.03
     shot.zoom_x, shot.breath = shot.zoom_x * (1.08 if portable else 1), shot.breath + (0 if portable else 0.08)
     return portable
 
@@ -373,7 +373,7 @@ def scene(label, split, patient, filename, size):
     fluid = np.zeros_like(x)
     if label == 1:
         kind = "virus" if "virus" in filename else "bacteria"
-        fluid = pneumonia(x, y, kind, random_numbers("disease " + filename), size)
+        fluid = pneumonia(x, y, kind, random_numbers("disease " + filename), size) * (1 - 0.5 * (split == "external"))
     return SimpleNamespace(body=body, shot=shot, x=x, y=y, air=air, field=field, fluid=fluid, portable=portable)
 
 
