@@ -260,7 +260,7 @@ def plot_score_board(notebook=7):
         names["reader"] = f"{'you' if own else 'another reader'}, {len(judged)} images"
     answers = pd.concat(answers)
     rows = [model for model in names if model in set(answers["model"])]
-    height = 1.4 + 0.3 * len(splits) * len(rows)
+    height = 1.4 + (0.6 if len(splits) == 2 else 1.0) * len(rows)
     figure, axes = plt.subplots(1, 2, figsize=(10, height), layout="constrained", sharey=True)
     for (model, split), part in answers[answers["model"].isin(rows)].groupby(["model", "split"], sort=False):
         place = splits.index(split) if split in splits else 1
