@@ -21,6 +21,7 @@ import networks
 from data.sources import one_line
 
 NOT_ANSWERED = "not answered yet"
+EXAMS = ("validation", "external")
 
 
 class Refused(Exception):
@@ -836,3 +837,75 @@ def check_7_3(view, model, images):
     looks = [model.predict(views, verbose=0) for views in (pictures, seen)]
     one, both = (helpers.score(some["class"], p)["auc"] for p in (looks[0], np.mean(looks, axis=0)))
     return f"AUC on {len(some)} validation images: {one:.3f} with one look, {both:.3f} with the mean of both."
+
+
+# --- notebook 8 -----------------------------------------------------------------------------------------------------
+
+
+@checker
+def check_8_1(answer):
+    """answer: {"sensitivity": number, "specificity": number} of logistic regression on the external images.
+
+    Its threshold finds 95 of 100 ill children among the validation images.
+    """
+    given = [as_share(value) for value in as_named(answer, "sensitivity", "specificity")]
+    here, there = (helpers.read_predictions(split).query("model == 'logistic_regression'") for split in EXAMS)
+
+    def measure(rows, ill=1, threshold=None):
+        p = np.sort(here.loc[here["label"] == ill, "probability"])
+        scores = helpers.score(rows["label"], rows["probability"], threshold or p[int(0.05 * len(p))])
+        return [scores["sensitivity"], scores["specificity"]]
+
+    true = measure(there)
+    mistakes = {
+        "The two are exchanged: sensitivity is the share of the ill.": true[::-1],
+        "That is the threshold 0.5: freeze the one of notebook 5.": measure(there, threshold=0.5),
+        "These are the validation images: take the rows whose split is external.": measure(here),
+        "Your threshold comes from the healthy validation images: take the ill ones.": measure(there, ill=0),
+    }
+    refuse_mistakes(given, true, mistakes, 0.005)
+    elsewhere = "The threshold is np.sort(p)[int(0.05 * len(p))], where p are the validation answers of the ill."
+    refuse_if(distance(given, true) > 0.005, elsewhere)
+    return f"It promised .95 and finds {true[0]:.2f} of the ill; of the healthy it leaves {true[1]:.2f} in peace."
+
+
+@checker
+def check_8_2(called_ill):
+    """called_ill: {"ill children": share, "healthy adults": share} of the model that learned hospital with disease."""
+    given = [as_share(value) for value in as_named(called_ill, "ill children", "healthy adults")]
+    images, labels, children, truth = training_and_validation()
+    adults, adult_labels, _ = helpers.get_external_data()
+
+    def measure(here, there):
+        learned_from = grey_rows(np.concatenate([images[here], adults[there]]))
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
+        model.fit(learned_from, np.concatenate([labels[here], adult_labels[there]]))
+        return [model.predict(grey_rows(some)).mean() for some in (children[truth == 1], adults[adult_labels == 0])]
+
+    true = np.array(measure(labels == 0, adult_labels == 1))
+    mistakes = {
+        "The two are exchanged.": true[::-1],
+        "These are the shares called healthy: which share is called ill?": 1 - true,
+        "You trained on all images: take the healthy children of training and the ill adults.": (
+            measure(labels >= 0, adult_labels >= 0)
+        ),
+    }
+    refuse_mistakes(given, true, mistakes, 0.01)
+    rule = "Train make_model() on flat(...) of the healthy children of training and the ill adults, with their labels."
+    refuse_if(distance(given, true) > 0.01, rule)
+    return f"Of the ill children {true[0]:.0%} are called ill, of the healthy adults {true[1]:.0%}."
+
+
+@checker
+def check_8_3(change):
+    """change: a function from images (N, 64, 64, 3) in [0, 1] to images that depend less on the hospital."""
+    images, labels, *_ = training_and_validation()
+    adults, adult_labels, _ = helpers.get_external_data()
+    unlike = "Nobody could read these images any more: change them less. Look at some with plot_images."
+    pairs = [(images, adults), [change_images(change, some, unlike) for some in (images, adults)]]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
+    aucs = [
+        roc_auc_score(adult_labels, model.fit(grey_rows(here), labels).predict_proba(grey_rows(there))[:, 1])
+        for here, there in pairs
+    ]
+    return f"AUC in the other hospital: {aucs[0]:.3f} before, {aucs[1]:.3f} after. Now it needs a third hospital."

@@ -16,14 +16,20 @@ from scipy.stats import rankdata
 from sklearn.neighbors import KNeighborsClassifier
 
 import helpers
-from data import phantoms, sources
+from data import external, phantoms, sources
 from helpers import CLASS_COLORS, CLASS_NAMES
 
 # the buttons of matplotlib's player, which would fetch icons by these names
 ICONS = {"minus": "−", "fast-backward": "|◄", "step-backward": "‹", "play fa-flip-horizontal": "◄", "pause": "||"}
 ICONS |= {"play": "►", "step-forward": "›", "fast-forward": "►|", "plus": "+"}
 # the score board: colour and marker of each kind of images
-STYLES = {"validation": ("#0173b2", "o"), "test": ("#de8f05", "s"), "field": ("#73a659", "^"), "reader": ("black", "D")}
+STYLES = {
+    "validation": ("#0173b2", "o"),
+    "test": ("#de8f05", "s"),
+    "field": ("#73a659", "^"),
+    "external": ("black", "X"),
+    "reader": ("black", "D"),
+}
 PART_COLORS = ["#56b4e9", "#b5dff7", "#de8f05", "#73a659"]  # training, validation, test, field
 # where to look on two real images: tip and start of each arrow, in pixels from the left and from the top
 SIGNS = {
@@ -235,11 +241,12 @@ def play_descent(loss, start, rate, steps, description):
 def plot_score_board(notebook=7):
     """Draw the scores of every model of the notebooks up to this one, as far as there are any. Returns the two axes.
 
-    AUC and accuracy (at 0.5) on validation and test images, from notebook 6 on on field images, too, of your own run,
-    else of the stored one, and the accuracy of the reader, with 95 % intervals by patient. Show it with show_figure.
+    AUC and accuracy (at 0.5) on validation and test images, beginning with notebook 6 on field images, with notebook 8
+    on those of another hospital; of your own run, else of the stored one, and the accuracy of the reader, with 95 %
+    intervals by patient. Show it with show_figure.
     """
     table = helpers.get_metadata().set_index("index")
-    splits = ["validation", "test", "field"] if notebook >= 6 else ["validation", "test"]
+    splits = [*STYLES][: 2 if notebook < 6 else 3 if notebook < 8 else 4]
     answers = [helpers.read_predictions(split) for split in splits]
     names = {model: name for model, (name, number) in helpers.MODELS.items() if number <= notebook}
     own = helpers.read_kept(helpers.own_path("_reader.json"), {})
@@ -254,8 +261,12 @@ def plot_score_board(notebook=7):
     figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained", sharey=True)
     for (model, split), part in answers[answers["model"].isin(rows)].groupby(["model", "split"], sort=False):
         color, marker = STYLES[split]
-        shift = 0.05 + 0.26 * (splits.index(split) - (len(splits) - 1) / 2) if split in splits else 0.05
-        scores = score_by_patient(part["label"], part["probability"], table["patient"].reindex(part["index"]))
+        middle, between = (len(splits) - 1) / 2, 0.26 if len(splits) < 4 else 0.2
+        shift = 0.05 + between * (splits.index(split) - middle) if split in splits else 0.05
+        patients = table["patient"].reindex(part["index"])
+        if split == "external":
+            patients = external.list_external()[2][part["index"]]
+        scores = score_by_patient(part["label"], part["probability"], patients)
         for ax, (value, low, high) in list(zip(axes, scores, strict=True))[split == "reader" :]:  # who has no AUC
             row, reach = rows.index(model), np.maximum([[value - low], [high - value]], 0)
             ax.errorbar(value, row + shift, xerr=reach, fmt=marker, color=color, linewidth=2, label=split)
@@ -267,7 +278,7 @@ def plot_score_board(notebook=7):
         ax.grid(axis="x", color="lightgray")
     lines, labels = axes[1].get_legend_handles_labels()
     drawn = dict(zip(labels, lines, strict=True))  # one of each
-    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=4)
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=5)
     return axes
 
 

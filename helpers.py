@@ -13,7 +13,7 @@ from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score
 
-from data import sources
+from data import external, sources
 from data.arguments import check_count, check_images, check_labels, check_probabilities, check_several
 from data.field import disturb
 from data.select_images import hold_out_patients
@@ -105,6 +105,15 @@ def _get_split(split, flatten):
     return images.reshape(len(images), -1) if flatten else images, rows["class"].to_numpy()
 
 
+def get_external_data(size=64):
+    """The images of another hospital, which PNEUMONIA_EXTERNAL chooses, for notebook 8.
+
+    Returns (images, labels, patients): images (N, size, size, 3) and labels as in get_train_data; patients (N,), str.
+    """
+    paths, labels, patients = external.list_external(size)
+    return in_colour(sources.read_all(paths, size) / np.float32(255)), labels, patients
+
+
 def in_colour(grey):
     """Grey images (N, side, side) with their grey value repeated three times: (N, side, side, 3)."""
     return np.repeat(grey[..., np.newaxis], 3, axis=-1)
@@ -143,19 +152,20 @@ def split_by_patient(metadata):
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
-def are_simulated():
-    """True where the images in use are phantoms."""
-    return sources.choose_source() == "phantoms"
+def are_simulated(elsewhere=False):
+    """True where the images in use are phantoms; elsewhere=True: those, or the images of the other hospital."""
+    return "phantoms" in (sources.choose_source(), elsewhere and external.choose_external())
 
 
 def show_figure(alt, images=True):
     """Show the current figure, with a text for readers who cannot see it.
 
-    alt: what the figure shows, in full sentences. Where it is drawn from images (images=True) and these are simulated,
-    a line under it and the text say so: nobody may mistake a phantom for a patient.
+    alt: what the figure shows, in full sentences. Where it is drawn from images (images=True; "external": those of the
+    other hospital, too) and these are simulated, a line under it and the text say so: nobody may mistake a phantom for
+    a patient.
     """
     figure = plt.gcf()
-    if images and are_simulated():
+    if images and are_simulated(images == "external"):
         figure.text(0.5, -0.01, "Simulated images, not patients", ha="center", va="top", fontsize=9, color="dimgray")
         alt = f"Simulated images, not patients. {alt}"
     display(figure, metadata={"image/png": {"alt": alt}})
@@ -336,6 +346,12 @@ def read_predictions(split):
     stored = RESULTS / f"{results_name().removesuffix('_quick')}_predictions.csv"
     tables = [read_kept(path, NO_PREDICTIONS) for path in (stored, own_path("_predictions.csv"))]
     stored, own = [table[(table["split"] == split) & (table["seed"] == SEED)] for table in tables]
+    if split == "external":  # there are several such sets of images: answers for another one are of no use
+        labels = pd.Series(external.list_external()[1])
+        stored, own = [
+            table.groupby("model").filter(lambda rows: labels.equals(rows.set_index("index")["label"]))
+            for table in (stored, own)
+        ]
     return pd.concat([stored[~stored["model"].isin(own["model"])], own])
 
 

@@ -1,4 +1,4 @@
-"""Simulated chest X-rays of children: one image for every row of `metadata.csv`.
+"""Simulated chest X-rays of children: one image for every row of `metadata.csv`; and of adults in another hospital.
 
 Each image is computed from a drawn thorax.  Body, bones, air and disease are thicknesses along the beam, and the
 Beer-Lambert law turns their sum into the light that reaches the detector.  No real image is stored or needed.
@@ -136,6 +136,22 @@ def exposure(filename, split):
         photons=10 ** uniform(5, 6),
         blur=uniform(0.0015, 0.0045),
     )
+
+
+def grow_up(body, shot, label, rng):
+    """Make the child an adult of another hospital (split "external"): taller, without thymus, ribs closer together.
+
+    The fall is built in: pneumonia is fainter; the ill mostly lie below a portable machine, which sees them larger and
+    darker, with leads on the chest; the healthy mostly stand, and are seen brighter. Returns whether it is portable.
+    """
+    portable = rng.random() < (0.8 if label else 0.2)
+    body.width, body.height, body.thymus = 1.08 * body.width, 1.15 * body.height, 0
+    body.rib_spacing, body.left_heart, body.wall = 0.75 * body.rib_spacing, 0.85 * body.left_heart, 1.5 * body.wall
+    shot.arm_angle, shot.head, shot.fog = 1.1, shot.head - 0.2, shot.fog + 0.05
+    shot.air *= 1.6 if portable else 0.5
+    shot.black += -0.03 if portable else 0.03
+    shot.zoom_x, shot.breath = shot.zoom_x * (1.08 if portable else 1), shot.breath + (0 if portable else 0.08)
+    return portable
 
 
 # ------------------------------------------------------------------------------------------------ small tools
@@ -351,13 +367,14 @@ def patches(x, y, rng):
 
 def scene(label, split, patient, filename, size):
     body, shot = child(patient), exposure(filename, split)
+    portable = split == "external" and grow_up(body, shot, label, random_numbers("adult " + filename))
     x, y = chest_coordinates(body, shot, size)
     air, field = lungs(x, y, body, shot)
     fluid = np.zeros_like(x)
     if label == 1:
         kind = "virus" if "virus" in filename else "bacteria"
-        fluid = pneumonia(x, y, kind, random_numbers("disease " + filename), size)
-    return SimpleNamespace(body=body, shot=shot, x=x, y=y, air=air, field=field, fluid=fluid)
+        fluid = pneumonia(x, y, kind, random_numbers("disease " + filename), size) * (1 - 0.5 * (split == "external"))
+    return SimpleNamespace(body=body, shot=shot, x=x, y=y, air=air, field=field, fluid=fluid, portable=portable)
 
 
 def image(label, split, patient, filename, size):
@@ -370,7 +387,8 @@ def image(label, split, patient, filename, size):
     tissue = np.maximum(tissue - lung - gas(s.x, s.y, rng, size), 0)
     attenuation = TISSUE * tissue + BONE * bones(s.x, s.y, s.body, s.shot)
     grey = detect(attenuation, s.shot, size)
-    return annotate(grey, random_numbers("marks " + filename), size)
+    marks = random_numbers("marks " + filename)
+    return annotate(add_leads(grey, marks, size) if s.portable else grey, marks, size)
 
 
 def gas(x, y, rng, size):
@@ -391,6 +409,16 @@ def detect(attenuation, shot, size):
     shade = shot.veil + (1 - shot.veil) * np.maximum(shade, 0)
     shade = np.where(shade < 0.85, shade, 0.85 + 0.15 * np.tanh((shade - 0.85) / 0.15))
     return np.clip(255 * shade, 0, 255)
+
+
+def add_leads(grey, rng, size):
+    """Three bright discs on the chest, and the wires that lead from them to the lower edge."""
+    image = Image.fromarray(grey.astype("u1"))
+    draw = ImageDraw.Draw(image)
+    for x, y in rng.uniform([0.2, 0.25], [0.8, 0.7], (3, 2)) * size:
+        draw.line([x, y, size / 2 + rng.normal(0, 0.1) * size, size], fill=170, width=max(1, size // 64))
+        draw.circle((x, y), 0.025 * size, fill=235)
+    return np.asarray(image)
 
 
 def annotate(grey, rng, size):

@@ -65,6 +65,10 @@ DOWNLOADS = {
         "https://zenodo.org/records/10519652/files/pneumoniamnist_64.npz?download=1",
         "md5:8f4eceb4ccffa70c672198ea285246c6",
     ),
+    "chestmnist_64.npz": (
+        "https://zenodo.org/records/10519652/files/chestmnist_64.npz?download=1",
+        "md5:9de6cd0b934ebb5b7426cfba5efbae16",
+    ),
     "inspirit_metadata.csv": (INSPIRIT + "metadata.csv", None),
     "inspirit_image_data.npy": (INSPIRIT + "image_data.npy", None),
 }
@@ -167,10 +171,15 @@ def read_images(folder, filenames, size=SIZE):
         advice = f"it {there}; {OTHER_NAMES}" if 2 * len(missing) > len(stems) else "copy these from the data set"
         count = f"{len(missing):,} of {len(stems):,} images of data/metadata.csv"
         raise DataError(f"{missing[0]} is not in the folder ({count} are not): {advice}.")
+    return read_all([paths[stem] for stem in stems], size)
+
+
+def read_all(paths, size=SIZE):
+    """Image files, several at a time: uint8 (N, size, size). Raises DataError at the first that is no sound picture."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        images = pool.map(lambda stem: read_image(paths[stem], size), stems)
+        images = pool.map(lambda path: read_image(path, size), paths)
         try:
-            return np.stack(list(progress(images, len(stems), "Reading images")))
+            return np.stack(list(progress(images, len(paths), "Reading images")))
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -238,7 +247,7 @@ def read_table(path=None, complete=None):
 # --- downloads and cache ----------------------------------------------------------------------------------------------
 
 
-def download(name):
+def download(name, setting="PNEUMONIA_DATA"):
     """Path of a downloaded file, fetched once, checked by its sum where it has one; DataError where that fails."""
     address, checksum = DOWNLOADS[name]
     path = in_cache(f"downloads/{name}")
@@ -247,7 +256,7 @@ def download(name):
         fetch = pooch.HTTPDownloader(progressbar=True, chunk_size=65_536, timeout=TIMEOUT)
         return Path(pooch.retrieve(address, checksum, fname=name, path=path.parent, downloader=fetch))
     except (requests.RequestException, OSError, ValueError) as error:
-        advice = "try again, or set PNEUMONIA_DATA to a folder of the images or to phantoms, which needs no network"
+        advice = f"try again, or set {setting} to a folder of the images or to phantoms, which needs no network"
         raise DataError(f"{name} could not be downloaded ({why_no_download(error)}): {advice}.") from error
 
 

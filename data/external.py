@@ -1,0 +1,107 @@
+"""Images of another hospital, for notebook 8: a folder, a download, or simulated adults.
+
+The environment variable PNEUMONIA_EXTERNAL chooses; README.md in this folder lists its values.
+"""
+
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import phantoms, sources
+from .sources import DataError, say_once
+
+FOLDERS = ["No_findings", "Pneumonia"]  # of class 0 and class 1
+PATIENT = re.compile(r"(\d{8})_\d{3}")  # the NIH's names: patient and number of the image
+PNEUMONIA = 6  # the column of ChestMNIST's fourteen findings
+ADULTS = 400  # simulated ones
+
+
+def simulated_folder(size):
+    """Simulated adults, half of them ill, drawn once for each size."""
+
+    def files():
+        numbers = np.arange(ADULTS)
+        table = pd.DataFrame({"class": numbers % 2, "split": "external", "patient": [f"adult {n}" for n in numbers]})
+        table["filename"] = [f"{FOLDERS[n % 2]}/{n:08}_000.png" for n in numbers]
+        for name, image in zip(table["filename"], phantoms.draw_images(table, size), strict=True):
+            yield name, sources.png(image)
+
+    drawing = sources.short_sum(Path(phantoms.__file__).read_bytes())
+    return sources.made_once(f"adults_{size}-{drawing}", files())
+
+
+def chestmnist_folder(_):
+    """The images of ChestMNIST's test split that are labelled pneumonia, and as many without any finding."""
+    return sources.made_once("chestmnist_64", chestmnist_files())
+
+
+def chestmnist_files():
+    """Names and bytes of these images, read one by one, so that the memory stays small."""
+    say_once("ChestMNIST is one file of 402 MB, fetched once: the images that are used are kept, the file is not.")
+    path = sources.download("chestmnist_64.npz", "PNEUMONIA_EXTERNAL")
+    with zipfile.ZipFile(path) as archive:
+        with archive.open("test_labels.npy") as file:
+            findings = np.lib.format.read_array(file)
+        ill, healthy = np.flatnonzero(findings[:, PNEUMONIA]), np.flatnonzero(~findings.any(axis=1))
+        some = np.random.default_rng(0).permutation(healthy)[: len(ill)]
+        with archive.open("test_images.npy") as file:
+            np.lib.format.read_magic(file)
+            count, height, width = np.lib.format.read_array_header_1_0(file)[0]
+            for number in range(count):
+                image = np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
+                if number in {*ill, *some}:
+                    yield f"{FOLDERS[int(number in ill)]}/{number:05}.png", sources.png(image)
+    path.unlink(missing_ok=True)
+
+
+def chosen_folder(_):
+    """PNEUMONIA_EXTERNAL as a folder; a relative path starts at the project's folder."""
+    return sources.find_folders([sources.PROJECT / os.path.expanduser(setting())], FOLDERS)
+
+
+# words for the notebook, and a function of a size in pixels that gives the folder
+EXTERNAL = {
+    "phantoms": ("simulated adults (phantoms), not patients; that models fall on them is built in", simulated_folder),
+    "chestmnist": ("adults of the NIH Clinical Center, from ChestMNIST, 64 px (CC BY 4.0)", chestmnist_folder),
+    "folder": ("chest X-rays from your folder", chosen_folder),
+}
+
+
+def setting():
+    """The value of PNEUMONIA_EXTERNAL, "auto" where it is unset."""
+    return os.environ.get("PNEUMONIA_EXTERNAL", "").strip() or "auto"
+
+
+def choose_external():
+    """The source in use, a key of EXTERNAL. Raises DataError where the setting is neither a source nor a folder."""
+    if setting() == "auto":
+        prepared = sources.choose_source() != "phantoms" and sources.in_cache("chestmnist_64").is_dir()
+        return "chestmnist" if prepared else "phantoms"
+    if setting() in ("phantoms", "chestmnist"):
+        return setting()
+    if os.path.exists(sources.PROJECT / os.path.expanduser(setting())):
+        return "folder"
+    known = "neither auto, phantoms nor chestmnist, nor a folder that exists (from the project's folder)"
+    raise DataError(f'PNEUMONIA_EXTERNAL is "{setting()}", which is {known}: give one of these.')
+
+
+def list_external(size=sources.SIZE):
+    """Paths, classes and patients, each (N,). Raises DataError as a folder of images does.
+
+    size: of simulated images, pixels along each side.
+    """
+    folder = EXTERNAL[choose_external()][1](size)
+    paths = [sources.list_image_files(folder / name) for name in FOLDERS]
+    for name, found in zip(FOLDERS, paths, strict=True):
+        if not found:
+            raise DataError(f"There are no images in {folder.name}/{name}: put JPEG or PNG files there.")
+    named = [PATIENT.match(path.name) for found in paths for path in found]
+    if not all(named):
+        count = f"{sum(name is None for name in named):,} of {len(named):,}"
+        say_once(f"{count} file names of the other hospital name no patient: each such image counts as its own.")
+    patients = [name[1] if name else f"image {number}" for number, name in enumerate(named)]
+    return sum(paths, []), np.repeat([0, 1], [len(found) for found in paths]), np.array(patients)
