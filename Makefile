@@ -2,13 +2,13 @@
 # make test        style, unit tests, and every notebook and solution against its stored outputs
 # make test-slow   the tests that take longer: killed processes, real waits, training in several processes
 # make test-real   the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
-# make refresh     execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=path/to/chest_xray
+# make refresh     execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=... PNEUMONIA_EXTERNAL=...
 # make benchmark   measure time and memory, for docs/performance.md: make benchmark PNEUMONIA_DATA=path/to/chest_xray
 # make slides      a deck of slides for each notebook into build/slides, from the stored outputs
 # make site        the course as a site into build/site, from the stored outputs
 # make soak        the notebooks ten times in a row, each time with the stored outputs; watch that nothing grows (hours)
 # make lock        write requirements.lock and that of the tests anew after a change of requirements.txt
-# PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... chooses the images (see data/README.md)
+# PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... and PNEUMONIA_EXTERNAL=... choose the images (see data/README.md)
 
 PYTHON ?= python3
 COURSE := .venv/bin/python
@@ -17,7 +17,7 @@ MACHINES := build/machines-venv/bin/python
 # $(call install,PYTHON): uv where it is installed, which is faster, else pip
 install = $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(1),\
 	$(1) -m pip install --quiet --disable-pip-version-check)
-export QUICK PNEUMONIA_DATA
+export QUICK PNEUMONIA_DATA PNEUMONIA_EXTERNAL
 
 .PHONY: run test test-slow test-real refresh benchmark slides site soak lock
 

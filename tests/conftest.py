@@ -20,6 +20,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 @pytest.fixture(autouse=True)
 def simulated_images(monkeypatch):
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
+    monkeypatch.delenv("PNEUMONIA_EXTERNAL", raising=False)
 
 
 @pytest.fixture(autouse=True)

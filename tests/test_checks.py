@@ -585,3 +585,68 @@ def test_7_3(judge, verdict, data, network, tmp_path):
     wrong = WRONG_CHANGES | {"shows something else": lambda pictures: 1 - pictures}
     judge(checks.check_7_3, [lambda pictures: np.roll(pictures, 2, axis=2)], wrong, network, table)
     assert verdict(checks.check_7_3, lambda pictures: pictures, network, table).startswith("not answered yet")
+
+
+@pytest.fixture(scope="module")
+def adults(data):
+    """(images, labels, patients) of the other hospital: test images, darker."""
+    places = np.concatenate([np.flatnonzero(data.test_labels == label)[:40] for label in (0, 1)])
+    return data.test_images[places] ** 1.3, data.test_labels[places], np.arange(80)
+
+
+def test_8_1(judge, monkeypatch):
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1], 200)
+    p = {"validation": 0.35 * labels + rng.uniform(0, 0.6, 400), "external": rng.uniform(0, 0.9, 400)}
+    tables = {
+        split: pd.DataFrame({"model": "logistic_regression", "label": labels, "probability": values})
+        for split, values in p.items()
+    }
+    monkeypatch.setattr(helpers, "read_predictions", tables.get)
+
+    def answer(split="external", ill=1, threshold=None, turned=False):
+        of_these = np.sort(p["validation"][labels == ill])
+        scores = helpers.score(labels, p[split], threshold or of_these[10])
+        values = [scores["sensitivity"], scores["specificity"]][:: -1 if turned else 1]
+        return dict(zip(("sensitivity", "specificity"), values, strict=True))
+
+    wrong = {
+        "exchanged": answer(turned=True),
+        "threshold 0.5": answer(threshold=0.5),
+        "These are the validation images": answer("validation"),
+        "from the healthy": answer(ill=0),
+        "np.sort": {"sensitivity": 0.01, "specificity": 0.01},
+        "percent": {"sensitivity": 95, "specificity": 60},
+        "A dictionary": [0.9, 0.1],
+    }
+    judge(checks.check_8_1, [answer()], wrong)
+
+
+def test_8_2(judge, data, adults, monkeypatch):
+    monkeypatch.setattr(helpers, "get_external_data", lambda: adults)
+    images, labels = data.images[data.training], data.labels[data.training]
+
+    def answer(here, there):
+        pictures = np.concatenate([images[here], adults[0][there]])
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
+        model.fit(pictures[..., 0].reshape(len(pictures), -1), [*labels[here], *adults[1][there]])
+        some = [data.validation_images[data.validation_labels == 1], adults[0][adults[1] == 0]]
+        shares = [model.predict(pictures[..., 0].reshape(len(pictures), -1)).mean() for pictures in some]
+        return dict(zip(("ill children", "healthy adults"), shares, strict=True))
+
+    solution = answer(labels == 0, adults[1] == 1)
+    one, other = solution.values()
+    wrong = {
+        "exchanged": dict(zip(solution, (other, one), strict=True)),
+        "called healthy": dict(zip(solution, (1 - one, 1 - other), strict=True)),
+        "on all images": answer(labels >= 0, adults[1] >= 0),
+        "Train make_model()": dict.fromkeys(solution, 0.37),
+        "percent": dict.fromkeys(solution, 37),
+    }
+    judge(checks.check_8_2, [solution], wrong)
+
+
+def test_8_3(judge, verdict, adults, monkeypatch):
+    monkeypatch.setattr(helpers, "get_external_data", lambda: adults)
+    wrong = WRONG_CHANGES | {"Nobody could read": lambda images: np.ones_like(images)}
+    judge(checks.check_8_3, [lambda images: images**2], wrong)
+    assert verdict(checks.check_8_3, lambda images: images).startswith("not answered yet")

@@ -29,7 +29,7 @@ from conftest import PROJECT, check_sentence, contents, send
 from PIL import Image
 
 import helpers
-from data import select_images, sources
+from data import external, select_images, sources
 from data.all_images import list_all_images
 
 # Python warns that a child of a process with threads may hang; these children only read and write files
@@ -872,3 +872,74 @@ def test_a_folder_of_images_is_whole_or_not_there(cache, refused):
     with refused("2.png could not be written (File too large)"), no_file_above(100):
         sources.made_once("chest_xray", [("1.png", b"1"), ("2.png", b"2" * 1000)])
     assert contents(cache) == {}
+
+
+# --- another hospital -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder of three images of adults, two of them of one patient, which PNEUMONIA_EXTERNAL names."""
+    folder = tmp_path / "elsewhere"
+    for number, name in enumerate(["No_findings/00000007_000", "No_findings/00000007_001", "Pneumonia/00000009_004"]):
+        sources.write_whole(folder / f"{name}.png", sources.png(np.full((90, 70), 40 * number, np.uint8)))
+    monkeypatch.setenv("PNEUMONIA_EXTERNAL", str(folder))
+    return folder
+
+
+def test_another_hospital_is_read_from_a_folder(elsewhere, refused, monkeypatch, capsys):
+    images, labels, patients = helpers.get_external_data()
+    assert images.shape == (3, 64, 64, 3) and images.dtype == np.float32
+    assert np.allclose(images[:, 5, 5, 0] * 255, [0, 40, 80]) and labels.tolist() == [0, 0, 1]
+    assert patients.tolist() == ["00000007", "00000007", "00000009"] and not capsys.readouterr().out
+    assert helpers.get_external_data(32)[0].shape == (3, 32, 32, 3)
+    (elsewhere / "Pneumonia" / "00000009_004.png").rename(elsewhere / "Pneumonia" / "of a friend.png")
+    assert len(set(helpers.get_external_data()[2])) == 2
+    assert "1 of 3 file names of the other hospital name no patient" in capsys.readouterr().out
+    (elsewhere / "Pneumonia" / "of a friend.png").write_bytes(b"no picture")
+    with refused("Pneumonia/of a friend.png is not a sound image"):
+        helpers.get_external_data()
+    (elsewhere / "Pneumonia" / "of a friend.png").unlink()
+    with refused("no images in elsewhere/Pneumonia"):
+        helpers.get_external_data()
+    (elsewhere / "Pneumonia").rmdir()
+    with refused("does not hold the folders No_findings, Pneumonia"):
+        helpers.get_external_data()
+    monkeypatch.setenv("PNEUMONIA_EXTERNAL", "chestmnits")
+    with refused("neither auto, phantoms nor chestmnist"):
+        helpers.get_external_data()
+
+
+def test_simulated_adults_say_so_and_answers_for_others_do_not_count(elsewhere, monkeypatch, own_project, capsys):
+    helpers.save_result("knn", "external", range(3), [0, 0, 1], [0.1, 0.2, 0.9], 1, 2)
+    assert len(helpers.read_predictions("external")) == 3
+    monkeypatch.setenv("PNEUMONIA_DATA", str(elsewhere))
+    assert not helpers.are_simulated(elsewhere=True)
+    monkeypatch.delenv("PNEUMONIA_EXTERNAL")
+    monkeypatch.setattr(external, "ADULTS", 6)
+    assert helpers.are_simulated(elsewhere=True) and not helpers.are_simulated()
+    images, labels, patients = helpers.get_external_data()
+    assert images.shape == (6, 64, 64, 3) and labels.tolist() == [0, 0, 0, 1, 1, 1] and len(set(patients)) == 6
+    assert images.std(axis=(1, 2, 3)).min() > 0.05 and helpers.read_predictions("external").empty
+    monkeypatch.setattr(helpers, "display", lambda figure, metadata: print(metadata))
+    helpers.plt.figure()
+    helpers.show_figure("Adults.", images="external")
+    assert "Simulated images, not patients. Adults." in capsys.readouterr().out
+
+
+def test_chestmnist_gives_the_ill_and_as_many_without_any_finding(server, refused, monkeypatch):
+    monkeypatch.setenv("PNEUMONIA_EXTERNAL", "chestmnist")
+    with refused("chestmnist_64.npz could not be downloaded", "set PNEUMONIA_EXTERNAL to"):
+        helpers.get_external_data()
+    findings = np.zeros((12, 14), np.uint8)
+    findings[[1, 4], 6], findings[[2, 4], 3] = 1, 1
+    pictures = np.repeat(np.arange(12, dtype=np.uint8) * 20, 64 * 64).reshape(12, 64, 64)
+    server.offer("chestmnist_64.npz", bytes_of(np.savez_compressed, test_images=pictures, test_labels=findings))
+    images, labels, _ = helpers.get_external_data()
+    greys = (images[:, 0, 0, 0] * 255 / 20).round()
+    assert labels.tolist() == [0, 0, 1, 1] and greys[2:].tolist() == [1, 4] and not set(greys[:2]) & {1, 2, 4}
+    assert len(helpers.get_external_data()[0]) == 4 and server.asked == ["chestmnist_64.npz"]
+    monkeypatch.setenv("PNEUMONIA_EXTERNAL", "auto")
+    assert external.choose_external() == "phantoms"  # as the other images are
+    monkeypatch.setenv("PNEUMONIA_DATA", "kermany")
+    assert external.choose_external() == "chestmnist"

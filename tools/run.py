@@ -126,10 +126,12 @@ def main():
     options = parser.parse_args()
     try:
         source, simulated = describe_source(), helpers.are_simulated()
+        elsewhere = helpers.are_simulated(elsewhere=True)
     except DataError as error:
         sys.exit(str(error))
-    if options.refresh and (helpers.QUICK or simulated):
-        sys.exit("Stored outputs come from full runs on the real X-rays: set PNEUMONIA_DATA to their folder.")
+    if options.refresh and (helpers.QUICK or elsewhere):
+        advice = "set PNEUMONIA_DATA and PNEUMONIA_EXTERNAL to their folders"
+        sys.exit(f"Stored outputs come from full runs on the real X-rays of both hospitals: {advice}.")
     if options.times and (helpers.QUICK or not simulated):
         sys.exit("--times is for full runs on simulated images: unset QUICK, and set PNEUMONIA_DATA to phantoms.")
 
