@@ -181,12 +181,12 @@ def test_notebook_6_quotes_the_second_seed_of_vgg16():
 def test_bands_hold_the_stored_results():
     bands = stored("bands")
     assert set(bands) == {"kermany", "kermany_quick", "phantoms", "phantoms_quick"}
-    names = {f"{model} {split}" for model in helpers.MODELS for split in SPLITS}
+    names = {f"{model} {split}" for model in helpers.MODELS for split in SPLITS[:3]}
     assert all(set(of_images) == names for of_images in bands.values())
     for images in ("kermany", "phantoms"):
-        for run in stored(images):
+        for run in [run for run in stored(images) if run["split"] != "external"]:
             lowest, highest = bands[images][f"{run['model']} {run['split']}"]
-            assert (0.5 < lowest or run["split"] == "external") and lowest < run["auc"] < highest <= 1
+            assert 0.5 < lowest < run["auc"] < highest <= 1
             assert highest - lowest < 0.2
 
 

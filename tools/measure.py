@@ -113,7 +113,8 @@ def measure_seeds(*numbers):
         os.environ["QUICK"] = str(int(name != source))
         _, runs, answers = execute_with_seeds(paths, name)
         bands = sources.read_json(helpers.RESULTS / "bands.json")
-        for (model, split), low, high in runs.groupby(["model", "split"])["auc"].agg(["min", "max"]).itertuples():
+        banded = runs[runs["split"] != "external"].groupby(["model", "split"])["auc"]
+        for (model, split), low, high in banded.agg(["min", "max"]).itertuples():
             band = [round(low - MARGIN, 3), round(min(high + MARGIN, 1), 3)]
             bands.setdefault(name, {})[f"{model} {split}"] = band
         store("bands.json", bands)
