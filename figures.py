@@ -257,7 +257,7 @@ def plot_score_board(notebook=7):
         names["reader"] = f"{'you' if own else 'another reader'}, {len(judged)} images"
     answers = pd.concat(answers)
     rows = [model for model in names if model in set(answers["model"])]
-    size = (10, 1.4 + 0.32 * len(splits) * len(rows))
+    size = (10, 1.4 + (0.32 if len(splits) < 4 else 0.28) * len(splits) * len(rows))
     figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained", sharey=True)
     for (model, split), part in answers[answers["model"].isin(rows)].groupby(["model", "split"], sort=False):
         color, marker = STYLES[split]

@@ -117,12 +117,6 @@ def test_a_notebook_quotes_every_measured_change(results):
         assert f"| {change} | {auc:.3f} |" in NOTEBOOKS
 
 
-def test_a_notebook_quotes_every_measured_ingredient():
-    for name, scores in stored("ingredients").items():
-        figures = [f"{kind[what]:.3f}" for kind in scores.values() for what in ("auc", "accuracy")]
-        assert f"| {name} | {' | '.join(figures)} |" in NOTEBOOKS
-
-
 def test_the_exam_on_all_images_is_quoted_as_measured():
     names = ("accuracy", "auc", "sensitivity", "specificity")
     exams = stored("further")["at the threshold"]

@@ -66,6 +66,7 @@ def test_run_executes_into_build_from_the_beginning_and_ends_with_a_table(write,
 def test_refresh_stores_outputs_of_notebooks_and_solutions_times_and_memory(write, monkeypatch):
     paths = [write("print(6 * 7)"), write("print(2 * 3)", "solutions/01_solutions.ipynb")]
     monkeypatch.setenv("PNEUMONIA_DATA", REAL)
+    monkeypatch.setenv("PNEUMONIA_EXTERNAL", REAL)
     call(run, "--refresh", monkeypatch=monkeypatch)
     texts = [nbformat.read(path, as_version=4).cells[2].outputs[0].text for path in paths]
     assert texts == ["42\n", "6\n"]
@@ -252,7 +253,7 @@ def test_badges_lead_to_the_address_and_a_second_one_replaces_the_first(own_addr
     assert publish.NO_ADDRESS in texts[0] and not re.search(r"\[!\[|owner/", texts[0])
     for name, text in zip(("first", "second"), texts[1:], strict=True):
         pages = re.findall(r"\[!\[Open in (\w+)\]\([^)]+\)\]\((https://[^)]+)\)", text)
-        assert [place for place, _ in pages] == ["Colab", "Kaggle", "Binder"] * 8
+        assert [place for place, _ in pages] == ["Colab", "Kaggle", "Binder"] * 9
         assert all(f"owner/{name}/" in page and page.endswith(".ipynb") for _, page in pages)
         assert publish.NO_ADDRESS not in text
     assert texts[1].replace("owner/first", "owner/second") == texts[2]

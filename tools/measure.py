@@ -36,11 +36,6 @@ LOSS = {"loss": "binary_crossentropy", "metrics": ["accuracy"]}
 # layers, to be made after a seed is set
 FILL = {"fill_mode": "constant"}
 SHIFTS_AND_ZOOMS = [partial(layers.RandomTranslation, 0.1, 0.1, **FILL), partial(layers.RandomZoom, 0.2, **FILL)]
-TILT_AND_EXPOSURE = [
-    partial(layers.RandomRotation, 10 / 360, **FILL),
-    partial(layers.RandomBrightness, 0.15, value_range=(0, 1)),
-    partial(layers.RandomContrast, 0.3, value_range=(0, 1)),
-]
 
 
 def fit(model, training, validation, epochs, callbacks=(), **options):
@@ -236,52 +231,6 @@ def measure_vgg16():
     return train_all(taken, range(10), mixed=True) + train_all(taken | TRIED, SEEDS)
 
 
-def reframed(images):
-    """A batch, each image cut at random at its four sides, and stretched: as in notebook 7."""
-    import tensorflow as tf
-
-    count = tf.shape(images)[0]
-    cut = tf.random.uniform((count, 4)) * [10 / 64, 7 / 64, 14 / 64, 7 / 64]
-    boxes = tf.concat([cut[:, :2], 1 - cut[:, 2:]], axis=1)
-    return tf.image.crop_and_resize(images, boxes, tf.range(count), images.shape[1:3])
-
-
-def try_ingredient(name, changes=(), framed=False):
-    """A short training on 1,000 of all images: {kind of validation images: scores}.
-
-    changes: layers to be made; framed: cut at random.
-    """
-    networks.choose_precision()
-    keras.utils.set_random_seed(0)
-    parts = dict(tuple(all_images.list_all_images(64).groupby("split")))
-    rows, labels = parts["train"].sample(1000, random_state=0), parts["validation"]["class"].to_numpy()
-    images = np.concatenate([batch.numpy() for batch, _ in networks.stream_images(parts["validation"], 64)])
-    yardstick = keras.ops.convert_to_numpy(keras.ops.image.resize(images[:, :56], (64, 64)))
-    kinds = {"as they are": images, "yardstick": yardstick, "disturbed": disturbed(images, 100_000)}
-    stream = networks.stream_images(rows, 64, shuffle=True)
-    if framed:
-        stream = stream.map(lambda images, classes: (reframed(images), classes))
-    model = networks.build_vgg16([change() for change in changes])
-    rate = schedules.CosineDecay(2e-4, 2 * 1000 // 32)
-    model.compile(keras.optimizers.SGD(rate, momentum=0.95), **LOSS)
-    model.fit(stream, epochs=2, verbose=0, shuffle=False)  # the stream does it
-    result = {kind: helpers.score(labels, model.predict(kinds[kind], verbose=0)) for kind in kinds}
-    print(name, result, flush=True)
-    return result
-
-
-INGREDIENTS = {
-    "nothing": {},
-    "shifts and zooms": {"changes": SHIFTS_AND_ZOOMS},
-    "framing": {"framed": True},
-    "framing, tilt and exposure": {"changes": TILT_AND_EXPOSURE, "framed": True},
-}
-
-
-def try_ingredients():
-    return {name: try_ingredient(name, **options) for name, options in INGREDIENTS.items()}
-
-
 def measure_phantoms():
     training, validation = helpers.split_by_patient(helpers.get_metadata())
     sides, each = {}, []
@@ -324,7 +273,6 @@ EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measur
     "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
     "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
-    "ingredients": ("ingredients.json", 30, "notebook 7's ingredients", try_ingredients),
     "exam": ("further.json", 75, "notebook 7 with three seeds; stores that of the first", measure_exam),
     "phantoms": ("phantom_realism.json", 5, "how like real images the simulated are; after seeds", measure_phantoms),
 }
