@@ -124,7 +124,7 @@ def get_own_data(folder):
 
     Returns (images, labels) as get_train_data does. Raises DataError where images are missing or damaged.
     """
-    folder = sources.find_folders([Path(folder).expanduser()], CLASS_NAMES)
+    folder = sources.find_folders([Path(str(folder)).expanduser()], CLASS_NAMES)
     paths = [sources.list_image_files(folder / name) for name in CLASS_NAMES]
     for name, found in zip(CLASS_NAMES, paths, strict=True):
         if not found:
@@ -237,7 +237,8 @@ def _plot_epochs(history, quantity, ax):
     kept = history
     while hasattr(kept, "history"):  # what fit returned, the model, or the dictionary inside both
         kept = kept.history
-    name = next((name for name in (quantity, quantity[:3], f"binary_{quantity}") if name in (kept or {})), None)
+    kept = {name: list(values) for name, values in dict(kept if kept is not None else {}).items()}
+    name = next((name for name in (quantity, quantity[:3], f"binary_{quantity}") if kept.get(name)), None)
     if name is None:
         raise DataError(f'There is no {quantity} in this: give what fit returned, compiled with metrics=["accuracy"].')
     epochs = [epoch + 1 for epoch in getattr(history, "epoch", range(len(kept[name])))]

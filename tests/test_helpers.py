@@ -140,6 +140,8 @@ SLIPS = {
     "indices": ("as many indices", lambda: helpers.save_result("knn", "test", [1], TWO, [0.1, 0.9, 0.2], 1, 2)),
     "no patient": ("1 of 2 images have no patient", lambda: helpers.bootstrap_interval(np.mean, ["a", None])),
     "no accuracy": ("no accuracy", lambda: helpers.plot_acc({"loss": [1]})),
+    "an empty history": ("no loss", lambda: helpers.plot_loss({"loss": []})),
+    "no folder": ("None does not exist", lambda: helpers.get_own_data(None)),
     "no history": ("give what fit returned", lambda: helpers.plot_loss(None)),
 }
 
