@@ -842,6 +842,10 @@ def check_7_3(view, model, images):
 # --- notebook 8 -----------------------------------------------------------------------------------------------------
 
 
+def notebook_8_model():
+    return make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
+
+
 @checker
 def check_8_1(answer):
     """answer: {"sensitivity": number, "specificity": number} of logistic regression on the external images.
@@ -878,8 +882,7 @@ def check_8_2(called_ill):
 
     def measure(here, there):
         learned_from = grey_rows(np.concatenate([images[here], adults[there]]))
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
-        model.fit(learned_from, np.concatenate([labels[here], adult_labels[there]]))
+        model = notebook_8_model().fit(learned_from, np.concatenate([labels[here], adult_labels[there]]))
         return [model.predict(grey_rows(some)).mean() for some in (children[truth == 1], adults[adult_labels == 0])]
 
     true = np.array(measure(labels == 0, adult_labels == 1))
@@ -903,7 +906,7 @@ def check_8_3(change):
     adults, adult_labels, _ = helpers.get_external_data()
     unlike = "Nobody could read these images any more: change them less. Look at some with plot_images."
     pairs = [(images, adults), [change_images(change, some, unlike) for some in (images, adults)]]
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
+    model = notebook_8_model()
     aucs = [
         roc_auc_score(adult_labels, model.fit(grey_rows(here), labels).predict_proba(grey_rows(there))[:, 1])
         for here, there in pairs

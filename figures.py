@@ -238,7 +238,7 @@ def play_descent(loss, start, rate, steps, description):
     show_player(figure, draw, range(steps + 1), description)
 
 
-def plot_score_board(notebook=7):
+def plot_score_board(notebook):
     """Draw the scores of every model of the notebooks up to this one, as far as there are any. Returns the two axes.
 
     AUC and accuracy (at 0.5) on validation and test images, beginning with notebook 6 on field images, with notebook 8
@@ -246,7 +246,10 @@ def plot_score_board(notebook=7):
     intervals by patient. Show it with show_figure.
     """
     table = helpers.get_metadata().set_index("index")
+    patients = dict.fromkeys(STYLES, table["patient"])
     splits = [*STYLES][: 2 if notebook < 6 else 3 if notebook < 8 else 4]
+    if "external" in splits:
+        patients["external"] = pd.Series(external.list_external()[2])
     answers = [helpers.read_predictions(split) for split in splits]
     names = {model: name for model, (name, number) in helpers.MODELS.items() if number <= notebook}
     own = helpers.read_kept(helpers.own_path("_reader.json"), {})
@@ -259,14 +262,11 @@ def plot_score_board(notebook=7):
     rows = [model for model in names if model in set(answers["model"])]
     size = (10, 1.4 + (0.32 if len(splits) < 4 else 0.28) * len(splits) * len(rows))
     figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained", sharey=True)
+    middle, between = (len(splits) - 1) / 2, 0.26 if len(splits) < 4 else 0.2
     for (model, split), part in answers[answers["model"].isin(rows)].groupby(["model", "split"], sort=False):
         color, marker = STYLES[split]
-        middle, between = (len(splits) - 1) / 2, 0.26 if len(splits) < 4 else 0.2
         shift = 0.05 + between * (splits.index(split) - middle) if split in splits else 0.05
-        patients = table["patient"].reindex(part["index"])
-        if split == "external":
-            patients = external.list_external()[2][part["index"]]
-        scores = score_by_patient(part["label"], part["probability"], patients)
+        scores = score_by_patient(part["label"], part["probability"], patients[split].reindex(part["index"]))
         for ax, (value, low, high) in list(zip(axes, scores, strict=True))[split == "reader" :]:  # who has no AUC
             row, reach = rows.index(model), np.maximum([[value - low], [high - value]], 0)
             ax.errorbar(value, row + shift, xerr=reach, fmt=marker, color=color, linewidth=2, label=split)

@@ -125,12 +125,9 @@ def get_own_data(folder):
     Returns (images, labels) as get_train_data does. Raises DataError where images are missing or damaged.
     """
     folder = sources.find_folders([Path(str(folder)).expanduser()], CLASS_NAMES)
-    paths = [sources.list_image_files(folder / name) for name in CLASS_NAMES]
-    for name, found in zip(CLASS_NAMES, paths, strict=True):
-        if not found:
-            raise DataError(f"There are no images in {folder.resolve().name}/{name}: put JPEG or PNG files there.")
-    grey = np.stack([sources.read_image(path) for found in paths for path in found])
-    return in_colour(grey / np.float32(255)), np.repeat([0, 1], [len(found) for found in paths])
+    paths, labels = sources.list_classes(folder, CLASS_NAMES)
+    grey = np.stack([sources.read_image(path) for path in paths])
+    return in_colour(grey / np.float32(255)), labels
 
 
 def split_by_patient(metadata):

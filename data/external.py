@@ -47,20 +47,20 @@ def chestmnist_files():
         with archive.open("test_labels.npy") as file:
             findings = np.lib.format.read_array(file)
         ill, healthy = np.flatnonzero(findings[:, PNEUMONIA]), np.flatnonzero(~findings.any(axis=1))
-        some = np.random.default_rng(0).permutation(healthy)[: len(ill)]
+        chosen = {*ill, *np.random.default_rng(0).permutation(healthy)[: len(ill)]}
         with archive.open("test_images.npy") as file:
             np.lib.format.read_magic(file)
             count, height, width = np.lib.format.read_array_header_1_0(file)[0]
             for number in range(count):
                 image = np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
-                if number in {*ill, *some}:
+                if number in chosen:
                     yield f"{FOLDERS[int(number in ill)]}/{number:05}.png", sources.png(image)
     path.unlink(missing_ok=True)
 
 
 def chosen_folder(_):
-    """PNEUMONIA_EXTERNAL as a folder; a relative path starts at the project's folder."""
-    return sources.find_folders([sources.PROJECT / os.path.expanduser(setting())], FOLDERS)
+    """The folder that PNEUMONIA_EXTERNAL names."""
+    return sources.find_folders([named_folder()], FOLDERS)
 
 
 # words for the notebook, and a function of a size in pixels that gives the folder
@@ -76,6 +76,11 @@ def setting():
     return os.environ.get("PNEUMONIA_EXTERNAL", "").strip() or "auto"
 
 
+def named_folder():
+    """PNEUMONIA_EXTERNAL as a folder; a relative path starts at the project's folder."""
+    return sources.PROJECT / os.path.expanduser(setting())
+
+
 def choose_external():
     """The source in use, a key of EXTERNAL. Raises DataError where the setting is neither a source nor a folder."""
     if setting() == "auto":
@@ -83,7 +88,7 @@ def choose_external():
         return "chestmnist" if prepared else "phantoms"
     if setting() in ("phantoms", "chestmnist"):
         return setting()
-    if os.path.exists(sources.PROJECT / os.path.expanduser(setting())):
+    if os.path.exists(named_folder()):
         return "folder"
     known = "neither auto, phantoms nor chestmnist, nor a folder that exists (from the project's folder)"
     raise DataError(f'PNEUMONIA_EXTERNAL is "{setting()}", which is {known}: give one of these.')
@@ -95,13 +100,10 @@ def list_external(size=sources.SIZE):
     size: of simulated images, pixels along each side.
     """
     folder = EXTERNAL[choose_external()][1](size)
-    paths = [sources.list_image_files(folder / name) for name in FOLDERS]
-    for name, found in zip(FOLDERS, paths, strict=True):
-        if not found:
-            raise DataError(f"There are no images in {folder.name}/{name}: put JPEG or PNG files there.")
-    named = [PATIENT.match(path.name) for found in paths for path in found]
+    paths, labels = sources.list_classes(folder, FOLDERS)
+    named = [PATIENT.match(path.name) for path in paths]
     if not all(named):
         count = f"{sum(name is None for name in named):,} of {len(named):,}"
         say_once(f"{count} file names of the other hospital name no patient: each such image counts as its own.")
     patients = [name[1] if name else f"image {number}" for number, name in enumerate(named)]
-    return sum(paths, []), np.repeat([0, 1], [len(found) for found in paths]), np.array(patients)
+    return paths, labels, np.array(patients)

@@ -155,6 +155,15 @@ def list_image_files(folder):
     return [path for path in files if path.name not in set(others)]
 
 
+def list_classes(folder, names):
+    """The image files in two folders of a folder, and their classes (N,). Raises DataError where one is empty."""
+    paths = [list_image_files(folder / name) for name in names]
+    for name, found in zip(names, paths, strict=True):
+        if not found:
+            raise DataError(f"There are no images in {folder.resolve().name}/{name}: put JPEG or PNG files there.")
+    return sum(paths, []), np.repeat([0, 1], [len(found) for found in paths])
+
+
 def list_images(folder, splits=("train", "test")):
     """The names of a data set's images, such as "train/NORMAL/IM-0115-0001.jpeg", sorted."""
     places = [f"{split}/{label}" for split in sorted(splits) for label in CLASSES]
@@ -175,7 +184,7 @@ def read_images(folder, filenames, size=SIZE):
 
 
 def read_all(paths, size=SIZE):
-    """Image files, several at a time: uint8 (N, size, size). Raises DataError at the first that is no sound picture."""
+    """Image files, several at a time: uint8 (N, size, size). Raises DataError at the first that is no sound image."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = pool.map(lambda path: read_image(path, size), paths)
         try:

@@ -38,15 +38,14 @@ FILL = {"fill_mode": "constant"}
 SHIFTS_AND_ZOOMS = [partial(layers.RandomTranslation, 0.1, 0.1, **FILL), partial(layers.RandomZoom, 0.2, **FILL)]
 
 
-def fit(model, training, validation, epochs, callbacks=(), **options):
+def fit(model, training, validation, epochs):
     """Train a compiled model, give it the weights of its epoch of lowest validation loss, and score it there.
 
-    training: (images, labels) or (stream of both,); validation: (images, labels). Returns helpers.score's and the loss.
+    training, validation: (images, labels). Returns helpers.score's and the loss.
     """
     shutil.rmtree(networks.weights_path("measured").with_suffix(".backup"), ignore_errors=True)  # of another training
-    options["callbacks"] = [*callbacks, *networks.training_callbacks("measured", epochs)]
-    options["shuffle"] = len(training) == 2  # a stream does it itself
-    history = model.fit(*training, validation_data=validation, epochs=epochs, verbose=0, **options)
+    callbacks = networks.training_callbacks("measured", epochs)
+    history = model.fit(*training, validation_data=validation, epochs=epochs, verbose=0, callbacks=callbacks)
     networks.load_best_weights(model, "measured")
     scores = helpers.score(validation[1], model.predict(validation[0], verbose=0))
     return scores | {"loss": min(history.history["val_loss"])}
@@ -129,8 +128,7 @@ def examine_at_threshold(answers, patients):
     """Scores on test images, with intervals, at the threshold that finds 95 of 100 ill children on the yardstick."""
     parts = dict(tuple(answers.groupby("split")))
     mock, exam = parts["yardstick, all images"], parts["test, all images"]
-    of_the_ill = np.sort(mock.loc[mock["label"] == 1, "probability"])
-    threshold = of_the_ill[int(0.05 * len(of_the_ill))]
+    threshold = publish.find_threshold(mock)
     table = exam[["label", "probability"]].to_numpy()
 
     def score(drawn):
