@@ -204,9 +204,9 @@ def draw_picture(accuracies):
     figure, ax = plt.subplots(figsize=(8, 1.2 + 0.45 * len(names)), layout="constrained")
     for place, of_model in enumerate(accuracies.values()):
         ax.plot([min(of_model.values()), max(of_model.values())], [place, place], color="lightgray", zorder=0)
-    for split, (color, marker) in STYLES.items():
+    for size, (split, (color, marker)) in zip((14, 10, 9, 9), STYLES.items(), strict=True):  # equal values stay visible
         values = [of_model[split] for of_model in accuracies.values()]
-        ax.plot(values, range(len(names)), marker, color=color, markersize=9, label=split)
+        ax.plot(values, range(len(names)), marker, color=color, markersize=size, label=split)
     ax.axvline(0.5, color="gray", linestyle="--", linewidth=1, label="guessing")
     ax.set_yticks(range(len(names)), names)
     ax.margins(y=0.12)
