@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from sklearn.neighbors import KNeighborsClassifier
 
 import helpers
+import reader
 from data import external, phantoms, sources
 from helpers import CLASS_COLORS, CLASS_NAMES
 
@@ -253,8 +254,8 @@ def plot_score_board(notebook):
     answers = [helpers.read_predictions(split) for split in splits]
     names = {model: name for model, (name, number) in helpers.MODELS.items() if number <= notebook}
     own = helpers.read_kept(helpers.own_path("_reader.json"), {})
-    if reader := own or helpers.load_example():
-        judged = pd.DataFrame({"index": reader["indices"], "probability": reader["answers"]})
+    if record := own or reader.load_example():
+        judged = pd.DataFrame({"index": record["indices"], "probability": record["answers"]})
         labels = table["class"].reindex(judged["index"]).to_numpy()
         answers.append(judged.assign(model="reader", split="reader", label=labels))
         names["reader"] = f"{'you' if own else 'another reader'}, {len(judged)} images"

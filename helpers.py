@@ -274,9 +274,7 @@ def score(labels, probabilities, threshold=0.5):
     """
     labels = check_labels(labels, len(labels))
     if not 0 <= threshold <= 1:
-        raise DataError(
-            f"The threshold is a probability from 0 to 1, and this one is {threshold}: divide percent by 100."
-        )
+        raise DataError(f"The threshold is from 0 to 1, and this one is {threshold}: divide percent by 100.")
     probabilities = check_probabilities(probabilities, len(labels))
     if len(set(labels)) < 2:
         raise DataError(f"All labels are {labels[:1]}: a score needs healthy images (0) and ill ones (1).")
@@ -374,12 +372,6 @@ def load_results():
     if not path.exists():
         raise DataError("There are no stored results for these images: run python tools/measure.py first.")
     return pd.DataFrame(read_json(path))
-
-
-def load_example():
-    """The stored answers of another reader, a dict of indices and answers; empty where images have no file names."""
-    named = sources.SOURCES[sources.choose_source()].names_patients
-    return read_json(RESULTS / "reader_example.json") if named else {}
 
 
 def check_band(model, split, scores):

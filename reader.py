@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 from IPython.display import display
 
 import helpers
+from data import sources
 from data.arguments import check_several
 
 
@@ -39,7 +40,7 @@ def collect_answers(written, buttons, indices):
     answers = list([] if written is None else written) or [button.value for button in buttons]
     if any(answer is not None for answer in answers):
         return answers
-    example = helpers.load_example()
+    example = load_example()
     if example.get("indices") == list(indices):
         print("No answers yet: the stored example of another reader stands in.")
         return tuple(example["answers"])
@@ -62,3 +63,9 @@ def save_reader(answers, labels, indices):
         record = {"indices": [int(i) for i in indices], "answers": [int(a) for a in answers], "right": right}
         helpers.keep(helpers.own_path("_reader.json"), json.dumps(record) + "\n")
     return right
+
+
+def load_example():
+    """The stored answers of another reader, a dict of indices and answers; empty where images have no file names."""
+    named = sources.SOURCES[sources.choose_source()].names_patients
+    return sources.read_json(helpers.RESULTS / "reader_example.json") if named else {}

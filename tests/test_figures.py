@@ -13,6 +13,7 @@ from scipy.signal import correlate2d
 
 import figures
 import helpers
+import reader
 from data import sources
 
 pytestmark = pytest.mark.usefixtures("own_project")
@@ -176,7 +177,7 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
 def test_without_a_reader_of_these_images_the_score_board_has_none(monkeypatch):
     rows = helpers.get_metadata().query("split == 'test'").iloc[::4]
     keep("phantoms", "knn", "test", rows, rows["class"] * 0.5)
-    monkeypatch.setattr(helpers, "load_example", dict)
+    monkeypatch.setattr(reader, "load_example", dict)
     assert board(2)[0] == ["nearest neighbours"]
 
 
