@@ -42,9 +42,8 @@ MODELS = {  # name in results: (words, notebook that trains it)
     "vgg16_augmented": ("VGG16, prepared", 6),
 }
 # an empty table whose columns have their types: those of a table joined to it stay numbers
-NO_PREDICTIONS = pd.DataFrame(
-    [["", "", 0, 0, 0, 0.0]], columns=["model", "split", "seed", "index", "label", "probability"]
-)[:0]
+NO_PREDICTION = {"model": "", "split": "", "seed": 0, "index": 0, "label": 0, "probability": 0.0}
+NO_PREDICTIONS = pd.DataFrame([NO_PREDICTION])[:0]
 CLASS_NAMES = ["healthy", "pneumonia"]
 CLASS_COLORS = ["#0173b2", "#de8f05"]  # blue and orange: told apart by the colour-blind too
 
@@ -367,11 +366,12 @@ def load_predictions(split):
 
 
 def load_results():
-    """The stored scores of every model, split and seed on these images: a DataFrame. Raises DataError without any."""
-    path = RESULTS / f"{results_name().removesuffix('_quick')}.json"
-    if not path.exists():
-        raise DataError("There are no stored results for these images: run python tools/measure.py first.")
-    return pd.DataFrame(read_json(path))
+    """All stored scores on these images, or else your own: a DataFrame. Raises DataError without any."""
+    stored = RESULTS / f"{results_name().removesuffix('_quick')}.json"
+    runs = read_kept(stored, []) or read_kept(own_path(".json"), [])
+    if not runs:
+        raise DataError("There are no results for these images yet: run notebooks 2 to 4 first.")
+    return pd.DataFrame(runs)
 
 
 def check_band(model, split, scores):

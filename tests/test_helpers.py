@@ -382,7 +382,9 @@ def test_predictions_and_results_that_nobody_made_are_a_sentence(monkeypatch, tm
     check_sentence(str(caught.value), tmp_path, "no test predictions of knn, vgg16", "seed 0", "run notebooks 2")
     with pytest.raises(DataError) as caught:
         helpers.load_results()
-    check_sentence(str(caught.value), tmp_path, "no stored results", "tools/measure.py")
+    check_sentence(str(caught.value), tmp_path, "no results for these images", "run notebooks 2")
+    helpers.save_result("knn", "test", [0, 1], [0, 1], [0.2, 0.9], 1, 2)
+    assert len(helpers.load_results()) == 1
     rows = [{"model": "knn", "split": "test", "seed": seed, "auc": 0.5 + seed / 10} for seed in range(3)]
     sources.write_whole(helpers.RESULTS / "phantoms.json", json.dumps(rows))
     monkeypatch.setattr(helpers, "QUICK", True)
