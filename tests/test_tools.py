@@ -163,7 +163,7 @@ def fake_notebooks(write, monkeypatch):
         monkeypatch.setattr(helpers, "QUICK", os.environ["QUICK"] == "1")
         p = 0.3 + 0.4 * labels * (np.arange(10) > seed)
         if number == 7:
-            for split in ("yardstick, all images", "test, all images"):
+            for split in ("yardstick, all images", "test, all images", "external"):
                 helpers.save_result("vgg16_all", split, range(10), labels, p, 1.5, number)
         else:
             helpers.save_result("knn", "test", range(10), labels, p, 1.5, number)
@@ -207,6 +207,8 @@ def test_the_exam_gives_every_seed_and_their_mean(fake_notebooks, monkeypatch):
     assert [exam["threshold"] for exam in exams.values()] == pytest.approx([0.7, 0.3, 0.3, 0.433], abs=1e-3)
     assert exams["0"]["accuracy"] == 1 and exams["1"]["accuracy"] == 0.5 and exams["mean"]["specificity"] == 1
     assert nbformat.read(path, as_version=4).metadata["seed"] == 0
+    kept = pd.read_csv(helpers.RESULTS / "kermany_predictions.csv")  # for the envelopes of notebook 8
+    assert set(kept["split"]) == {"external"} and list(kept["seed"]) == [0] * 10
 
 
 @pytest.fixture

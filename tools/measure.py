@@ -114,14 +114,19 @@ def measure_seeds(*numbers):
         store("bands.json", bands)
         if name != source:
             continue
-        answers = answers[answers["seed"] == 0]
-        files = [helpers.RESULTS / f"{name}.json", helpers.RESULTS / f"{name}_predictions.csv"]
-        if files[0].exists():  # what is stored of other models stays
-            old = [pd.DataFrame(sources.read_json(files[0])), pd.read_csv(files[1])]
-            others = [table[~table["model"].isin(runs["model"])] for table in old]
-            runs, answers = pd.concat([others[0], runs]), pd.concat([others[1], answers])
-        store(files[0].name, runs.to_dict("records"))
-        sources.write_whole(files[1], answers.to_csv(index=False))
+        store_answers(name, answers[answers["seed"] == SEEDS[0]])
+        path = helpers.RESULTS / f"{name}.json"
+        stored = sources.read_json(path) if path.exists() else []
+        others = [run for run in stored if run["model"] not in set(runs["model"])]
+        store(path.name, others + runs.to_dict("records"))
+
+
+def store_answers(name, answers):
+    """Put answers among the stored ones; those of other models stay."""
+    path = helpers.RESULTS / f"{name}_predictions.csv"
+    old = pd.read_csv(path) if path.exists() else helpers.NO_PREDICTIONS
+    table = pd.concat([old[~old["model"].isin(answers["model"])], answers])
+    sources.write_whole(path, table.to_csv(index=False))
 
 
 def examine_at_threshold(answers, patients):
@@ -148,6 +153,7 @@ def measure_exam():
     path = next(run.NOTEBOOKS.glob("07_*.ipynb"))
     notebooks, runs, answers = execute_with_seeds([path], helpers.results_name())
     run.store(notebooks[0], path)
+    store_answers("kermany", answers[(answers["seed"] == SEEDS[0]) & (answers["split"] == "external")])
     patients, examined = all_images.list_all_images()["patient"], dict(tuple(answers.groupby("seed")))
     examined["mean"] = answers.groupby(["split", "index"])[["label", "probability"]].mean().reset_index()
     exams = {str(name): examine_at_threshold(table, patients) for name, table in examined.items()}
