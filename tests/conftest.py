@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 def simulated_images(monkeypatch):
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
     monkeypatch.delenv("PNEUMONIA_EXTERNAL", raising=False)
+    sources.say_once.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +56,11 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
     yield folder
     assert not list(folder.rglob("*.part")) and not list(folder.rglob("tmp*"))
+
+
+def code_cells(path):
+    """The sources of a notebook's code cells."""
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
 def contents(folder):
