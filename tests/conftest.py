@@ -21,6 +21,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 def simulated_images(monkeypatch):
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
     monkeypatch.delenv("PNEUMONIA_EXTERNAL", raising=False)
+    sources.say_once.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,12 @@ def cache(monkeypatch, tmp_path):
     monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
     yield folder
     assert not list(folder.rglob("*.part")) and not list(folder.rglob("tmp*"))
+
+
+def code_cells(path):
+    """The sources of a notebook's code cells; without nbformat, which several_machines.py does not have."""
+    cells = sources.read_json(path)["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def contents(folder):

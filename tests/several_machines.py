@@ -13,7 +13,6 @@ from conftest import PROJECT, check_sentence
 EPOCHS = 8
 TOO_LONG = 900  # seconds: a process that still lives then hangs, however busy the computer is
 SETTINGS = {"PNEUMONIA_DATA": "phantoms", "JAX_PLATFORMS": "cpu", "SEED": "0", "QUICK": "0"}
-GOING_ON = "start the same command again on every machine, and training goes on after the last whole epoch"
 REFUSED, LOST = 2, 3  # exit codes
 
 
@@ -95,21 +94,14 @@ def test_two_processes_train_as_one(alone, start_two, tmp_path):
         assert process.returncode == 0
 
 
-def interrupt(both, victim, how):
-    """Send a signal to one process and all that it started after its third epoch; the other one must give up."""
-    for line in both[victim].stdout:
-        if line.startswith("epoch 3/"):
-            break
-    os.killpg(both[victim].pid, how)
-    text = printed(both[1 - victim])
-    assert both[1 - victim].returncode == LOST
-    return text
-
-
 @pytest.mark.parametrize(("victim", "survivors"), [(1, 2), (0, 1)])
 def test_after_a_kill_training_goes_on_from_the_last_checkpoint(victim, survivors, alone, start_two, tmp_path):
-    text = interrupt(start_two(tmp_path), victim, signal.SIGKILL)
-    check_last_line(text, tmp_path, f"Process {1 - victim} stops, because another process died", GOING_ON)
+    both = start_two(tmp_path)
+    next(line for line in both[victim].stdout if line.startswith("epoch 3/"))
+    os.killpg(both[victim].pid, signal.SIGKILL)
+    text = printed(both[1 - victim])
+    check_last_line(text, tmp_path, f"Process {1 - victim} stops, because another process died", "same command again")
+    assert both[1 - victim].returncode == LOST
     done = len(list(tmp_path.glob("*/epoch_*.weights.h5")))
     assert 2 <= done < EPOCHS
     for process in start_two(tmp_path) if survivors == 2 else [start(tmp_path)]:

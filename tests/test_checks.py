@@ -7,10 +7,10 @@ import inspect
 import re
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import code_cells
 from PIL import Image
 from scipy.ndimage import rotate
 from sklearn.linear_model import LogisticRegression
@@ -109,8 +109,7 @@ def judge(verdict):
 def test_every_check_has_a_notebook_that_calls_it_and_a_test_of_its_answers():
     called = []
     for path in (helpers.PROJECT / "notebooks").glob("*.ipynb"):
-        source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-        names = re.findall(r"checks\.(check_\w+)\(", source)
+        names = re.findall(r"checks\.(check_\w+)\(", "\n".join(code_cells(path)))
         assert names and all(name.startswith(f"check_{int(path.name[:2])}_") for name in names), path.name
         called += names
     assert sorted(called) == sorted(CHECKS)
@@ -335,16 +334,6 @@ def vgg16(data):
     return SimpleNamespace(trunk=trunk, last=last, maps=maps, early=early, unprepared=unprepared, small=small)
 
 
-def aucs_of(table, data):
-    """AUCs of logistic regression on the features: the right one, and what common mistakes make of it."""
-    training = data.training[:640]  # as notebook 4 does with simulated images
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-    p = model.fit(table[training], data.labels[training]).predict_proba(table)[:, 1]
-    truth, guess = data.validation_labels, p[data.validation]
-    learned, classes = roc_auc_score(data.labels[training], p[training]), roc_auc_score(truth, guess >= 0.5)
-    return SimpleNamespace(right=roc_auc_score(truth, guess), learned=learned, classes=classes)
-
-
 def test_4_1(judge, verdict, vgg16, data, monkeypatch):
     features, pixels = vgg16.last, data.images[..., 0].reshape(len(data.images), -1)
 
@@ -362,13 +351,19 @@ def test_4_1(judge, verdict, vgg16, data, monkeypatch):
 
 
 def test_4_2(judge, verdict, vgg16, data):
-    early, trunk, aucs = vgg16.early, vgg16.trunk, aucs_of(vgg16.early, data)
+    early, trunk, training = vgg16.early, vgg16.trunk, data.training[:640]  # as notebook 4 does with simulated images
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    p = model.fit(early[training], data.labels[training]).predict_proba(early)[:, 1]
+    truth, guess = data.validation_labels, p[data.validation]
+    right = roc_auc_score(truth, guess)
     wrong = {"end of the trunk": vgg16.last, "Average each": vgg16.maps, "not prepared": vgg16.unprepared}
     wrong |= {"old weights": early[::-1], "One row": early[:400], "these are 100": early[:, :100]}
-    judge(checks.check_4_2, [early, early.tolist()], wrong, aucs.right, trunk)
-    assert "not prepared" in verdict(checks.check_4_2, vgg16.small, aucs.right, trunk)
-    others = {"had learned from": aucs.learned, "predict_proba(...)[:, 1]": aucs.classes, "Another number": 0.5}
-    for words, auc in (others | {"wrong way round": 1 - aucs.right, "percent": 100 * aucs.right}).items():
+    judge(checks.check_4_2, [early, early.tolist()], wrong, right, trunk)
+    assert "not prepared" in verdict(checks.check_4_2, vgg16.small, right, trunk)
+    others = {"wrong way round": 1 - right, "percent": 100 * right, "Another number": 0.5}
+    others["had learned from"] = roc_auc_score(data.labels[training], p[training])
+    others["predict_proba(...)[:, 1]"] = roc_auc_score(truth, guess >= 0.5)
+    for words, auc in others.items():
         assert words in verdict(checks.check_4_2, early, auc, trunk)
 
 

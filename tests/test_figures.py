@@ -133,12 +133,11 @@ def test_frames_show_border_curve_and_descent_as_they_are(frames_of):
 # --- the score board --------------------------------------------------------------------------------------------------
 
 
-def keep(name, model, split, rows, probability):
-    path = helpers.RESULTS / f"{name}_predictions.csv"
-    table = pd.DataFrame({"index": rows["index"], "label": rows["class"], "probability": probability})
-    table = table.assign(model=model, split=split, seed=0)
-    old = [pd.read_csv(path)] if path.exists() else []
-    sources.write_whole(path, pd.concat([*old, table]).to_csv(index=False))
+def keep(name, rows, **probabilities):
+    """rows: of the table; probabilities: those of each model for them."""
+    table = rows.rename(columns={"class": "label"}).assign(seed=0)
+    table = pd.concat([table.assign(model=model, probability=p) for model, p in probabilities.items()])
+    sources.write_whole(helpers.RESULTS / f"{name}_predictions.csv", table.to_csv(index=False))
 
 
 def board(notebook):
@@ -152,13 +151,12 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
     good = np.random.default_rng(0).uniform(0, 0.7, len(rows)) + rows["class"] * 0.3
     sources.write_whole(helpers.RESULTS / "reader_example.json", '{"indices": [2132, 2309], "answers": [0, 0]}')
     assert board(7)[:3] == (["another reader, 2 images"], [], ["0.500"])
-    keep("phantoms", "knn", "test", rows, 1 - good)
-    keep("phantoms", "cnn", "test", rows, good)
+    keep("phantoms", rows, knn=1 - good, cnn=good)
     names, auc, accuracy, _ = board(2)
     scores = helpers.score(rows["class"], 1 - good)
     assert names == ["nearest neighbours", "another reader, 2 images"]
     assert auc == [f"{scores['auc']:.3f}"] and accuracy == [f"{scores['accuracy']:.3f}", "0.500"]
-    keep("own/phantoms", "knn", "test", rows, good)
+    keep("own/phantoms", rows, knn=good)
     sources.write_whole(helpers.own_path("_reader.json"), '{"indices": [2132, 2309], "answers": [0, 1]}')
     names, auc, accuracy, axes = board(3)
     scores = helpers.score(rows["class"], good)
@@ -176,7 +174,7 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
 
 def test_without_a_reader_of_these_images_the_score_board_has_none(monkeypatch):
     rows = helpers.get_metadata().query("split == 'test'").iloc[::4]
-    keep("phantoms", "knn", "test", rows, rows["class"] * 0.5)
+    keep("phantoms", rows, knn=rows["class"] * 0.5)
     monkeypatch.setattr(reader, "load_example", dict)
     assert board(2)[0] == ["nearest neighbours"]
 

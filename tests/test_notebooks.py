@@ -4,15 +4,14 @@ import base64
 import io
 import json
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import PROJECT
 from PIL import Image
 
 from tools import publish
 
-PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
 PATHS = publish.find_notebooks()
 SERIES = [path for path in PATHS if path.parent == NOTEBOOKS]
@@ -40,10 +39,6 @@ def code_cells(notebook):
 
 def outputs(notebook):
     return [output for cell in code_cells(notebook) for output in cell.outputs]
-
-
-def figures(notebook):
-    return [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
 
 
 def prose(notebook):
@@ -102,18 +97,14 @@ def test_links_to_files_lead_somewhere(notebook, path):
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_every_figure_can_be_read_and_has_alternative_text(notebook):
-    for figure in figures(notebook):
+def test_every_figure_can_be_read_has_alternative_text_and_comes_from_real_images(notebook):
+    for figure in [output for output in outputs(notebook) if "image/png" in output.get("data", {})]:
         alt = figure.metadata.get("image/png", {}).get("alt", "")
-        assert len(alt.split()) >= 5 and alt.endswith(".")
+        assert len(alt.split()) >= 5 and alt.endswith(".") and "Simulated" not in alt
         picture = Image.open(io.BytesIO(base64.b64decode(figure.data["image/png"])))
         assert picture.width <= 1100 and picture.height <= 1100
         darkest, brightest = picture.convert("L").getextrema()
         assert brightest - darkest > 100, "an empty canvas"
-
-
-def test_stored_figures_come_from_real_images(notebook):
-    assert not [figure for figure in figures(notebook) if "Simulated" in figure.metadata["image/png"]["alt"]]
 
 
 def test_cells_are_short(notebook):

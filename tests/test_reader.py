@@ -1,6 +1,5 @@
 """reader.py: the form, the answers, and what is kept of them."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +10,6 @@ import reader
 from data import sources
 
 pytestmark = pytest.mark.usefixtures("own_project")
-NOTHING = {}
 
 
 def form(*answers):
@@ -26,7 +24,7 @@ def example(own_project):
 
 
 def kept():
-    return helpers.read_kept(helpers.own_path("_reader.json"), NOTHING)
+    return helpers.read_kept(helpers.own_path("_reader.json"), {})
 
 
 def test_the_form_has_one_unanswered_choice_per_image(monkeypatch):
@@ -57,7 +55,7 @@ def test_what_stands_in_for_a_reader_is_counted_and_never_kept(example, capsys, 
     assert given == ((1, 0) if of_these_images else (1, 1))
     words = "stored example of another reader" if of_these_images else '"pneumonia" for every image'
     assert f"{words} stands in" in capsys.readouterr().out
-    assert reader.save_reader(given, list(given), indices) == 2 and kept() == NOTHING
+    assert reader.save_reader(given, list(given), indices) == 2 and kept() == {}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +71,6 @@ def test_missing_or_wrong_answers_are_refused_and_the_old_ones_stay(answers, rea
 def test_answers_about_other_images_are_never_taken(monkeypatch, tmp_path):
     for answer, source in enumerate(("phantoms", str(tmp_path))):
         monkeypatch.setenv("PNEUMONIA_DATA", source)
-        assert kept() == NOTHING
+        assert kept() == {}
         reader.save_reader([answer], [0], [5])
-        assert json.loads(helpers.own_path("_reader.json").read_text())["answers"] == [answer]
+        assert kept()["answers"] == [answer]

@@ -1,12 +1,10 @@
 """What ruff's security rules let pass: code that unpacks or runs what somebody else wrote."""
 
 import ast
-from pathlib import Path
 
-import nbformat
 import pytest
+from conftest import PROJECT, code_cells
 
-PROJECT = Path(__file__).resolve().parents[1]
 FOLDERS = (".", "data", "docs", "notebooks", "notebooks/solutions", "tools")
 CODE = [path for folder in FOLDERS for kind in ("*.py", "*.ipynb") for path in sorted((PROJECT / folder).glob(kind))]
 
@@ -25,12 +23,7 @@ def dangers(code):
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: path.relative_to(PROJECT).as_posix())
 def test_nothing_runs_what_it_loads(path):
-    if path.suffix == ".py":
-        code = path.read_text(encoding="utf-8")
-    else:
-        cells = nbformat.read(path, as_version=4).cells
-        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    assert not dangers(code)
+    assert not dangers(path.read_text(encoding="utf-8") if path.suffix == ".py" else "\n".join(code_cells(path)))
 
 
 def test_dangerous_code_would_be_found():

@@ -235,7 +235,6 @@ def own_address(tmp_path, monkeypatch):
         ("ssh://git@github.com/some-one/course/", "some-one/course"),
         ("https://name:secret@github.com/some-one/course.git", "some-one/course"),
         ("https://example.org/some-one/course.git", ""),
-        ("/home/some-one/course", ""),
     ],
 )
 def test_the_address_is_that_of_the_own_origin(own_address, origin, repository):
