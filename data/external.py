@@ -3,17 +3,16 @@
 The environment variable PNEUMONIA_EXTERNAL chooses; README.md in this folder lists its values.
 """
 
-import os
 import re
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from . import phantoms, sources
-from .sources import DataError, say_once
+from . import sources
+from .sources import say_once
 
+VARIABLE = "PNEUMONIA_EXTERNAL"
 FOLDERS = ["No_findings", "Pneumonia"]  # of class 0 and class 1
 PATIENT = re.compile(r"(\d{8})_\d{3}")  # the NIH's names: patient and number of the image
 PNEUMONIA = 6  # the column of ChestMNIST's fourteen findings
@@ -21,17 +20,11 @@ ADULTS = 400  # simulated ones
 
 
 def simulated_folder(size):
-    """Simulated adults, half of them ill, drawn once for each size."""
-
-    def files():
-        numbers = np.arange(ADULTS)
-        table = pd.DataFrame({"class": numbers % 2, "split": "external", "patient": [f"adult {n}" for n in numbers]})
-        table["filename"] = [f"{FOLDERS[n % 2]}/{n:08}_000.png" for n in numbers]
-        for name, image in zip(table["filename"], phantoms.draw_images(table, size), strict=True):
-            yield name, sources.png(image)
-
-    drawing = sources.short_sum(Path(phantoms.__file__).read_bytes())
-    return sources.made_once(f"adults_{size}-{drawing}", files())
+    """Simulated adults, half of them ill."""
+    numbers = np.arange(ADULTS)
+    table = pd.DataFrame({"class": numbers % 2, "split": "external", "patient": [f"adult {n}" for n in numbers]})
+    table["filename"] = [f"{FOLDERS[n % 2]}/{n:08}_000.png" for n in numbers]
+    return sources.drawn_folder("adults", table, size)
 
 
 def chestmnist_folder(_):
@@ -42,7 +35,7 @@ def chestmnist_folder(_):
 def chestmnist_files():
     """Names and bytes of these images, read one by one, so that the memory stays small."""
     say_once("ChestMNIST is one file of 402 MB, fetched once: the images that are used are kept, the file is not.")
-    path = sources.download("chestmnist_64.npz", "PNEUMONIA_EXTERNAL")
+    path = sources.download("chestmnist_64.npz", VARIABLE)
     with zipfile.ZipFile(path) as archive:
         with archive.open("test_labels.npy") as file:
             findings = np.lib.format.read_array(file)
@@ -60,7 +53,7 @@ def chestmnist_files():
 
 def chosen_folder(_):
     """The folder that PNEUMONIA_EXTERNAL names."""
-    return sources.find_folders([named_folder()], FOLDERS)
+    return sources.find_folders([sources.named_folder(VARIABLE)], FOLDERS)
 
 
 # words for the notebook, and a function of a size in pixels that gives the folder
@@ -71,27 +64,13 @@ EXTERNAL = {
 }
 
 
-def setting():
-    """The value of PNEUMONIA_EXTERNAL, "auto" where it is unset."""
-    return os.environ.get("PNEUMONIA_EXTERNAL", "").strip() or "auto"
-
-
-def named_folder():
-    """PNEUMONIA_EXTERNAL as a folder; a relative path starts at the project's folder."""
-    return sources.PROJECT / os.path.expanduser(setting())
-
-
 def choose_external():
     """The source in use, a key of EXTERNAL. Raises DataError where the setting is neither a source nor a folder."""
-    if setting() == "auto":
-        prepared = sources.choose_source() != "phantoms" and sources.in_cache("chestmnist_64").is_dir()
-        return "chestmnist" if prepared else "phantoms"
-    if setting() in ("phantoms", "chestmnist"):
-        return setting()
-    if os.path.exists(named_folder()):
-        return "folder"
-    known = "neither auto, phantoms nor chestmnist, nor a folder that exists (from the project's folder)"
-    raise DataError(f'PNEUMONIA_EXTERNAL is "{setting()}", which is {known}: give one of these.')
+    chosen = sources.choose(VARIABLE, ["auto", "phantoms", "chestmnist"])
+    if chosen != "auto":
+        return chosen
+    prepared = sources.choose_source() != "phantoms" and sources.in_cache("chestmnist_64").is_dir()
+    return "chestmnist" if prepared else "phantoms"
 
 
 def list_external(size=sources.SIZE):

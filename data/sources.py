@@ -363,14 +363,18 @@ def phantom_images():
 
 
 def phantom_folder(size):
-    """One PNG file of size x size pixels for each row of data/metadata.csv."""
+    return drawn_folder("phantoms", read_table(), size)
+
+
+def drawn_folder(name, table, size):
+    """A simulated image for each row of a table, as a PNG file of size x size pixels; drawn once."""
 
     def files():
-        table = read_table()
-        for name, image in zip(table["filename"], phantoms.draw_images(table, size), strict=True):
-            yield name.rpartition(".")[0] + ".png", png(image)
+        for filename, image in zip(table["filename"], phantoms.draw_images(table, size), strict=True):
+            yield filename.rpartition(".")[0] + ".png", png(image)
 
-    return made_once(f"phantoms_{size}-{table_key()}-{short_sum(Path(phantoms.__file__).read_bytes())}", files())
+    key = short_sum(table.to_csv().encode(), Path(phantoms.__file__).read_bytes())
+    return made_once(f"{name}_{size}-{key}", files())
 
 
 def png(image):
@@ -381,8 +385,8 @@ def png(image):
 
 
 def chosen_folder():
-    """PNEUMONIA_DATA as a folder; a relative path starts at the project's folder, wherever a notebook runs."""
-    return attached_folder() if source_setting() == "auto" else PROJECT / os.path.expanduser(source_setting())
+    """The folder of the source "folder"."""
+    return find_images(attached_folder() if setting() == "auto" else named_folder())
 
 
 def attached_folder():
@@ -399,7 +403,7 @@ def find_images(folder):
 
 
 def folder_images():
-    folder = find_images(chosen_folder())
+    folder = chosen_folder()
     files = [(name, (folder / name).stat()) for name in list_images(folder)]
     key = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]).encode()
     return cached("kermany", key, lambda: read_images(folder, read_table()["filename"]))
@@ -528,16 +532,32 @@ REAL = "real chest X-rays (Kermany et al. 2018, CC BY 4.0)"
 SOURCES = {
     "phantoms": Source("simulated images (phantoms), not patients", True, read_table, phantom_images, phantom_folder),
     "kermany": Source(REAL, True, read_table, kermany_images, lambda size: download_kermany()),
-    "folder": Source(REAL, True, read_table, folder_images, lambda size: find_images(chosen_folder())),
+    "folder": Source(REAL, True, read_table, folder_images, lambda size: chosen_folder()),
     "medmnist": Source("PneumoniaMNIST, 64 px (CC BY 4.0)", False, medmnist_table, medmnist_images, medmnist_folder),
     "inspirit": Source("the Inspirit AI course's own images", False, inspirit_table, inspirit_images, None),
 }
 SETTINGS = ["auto", *(name for name in SOURCES if name != "folder")]  # what PNEUMONIA_DATA may be, beside a folder
 
 
-def source_setting():
-    """The value of PNEUMONIA_DATA, "auto" where it is unset."""
-    return os.environ.get("PNEUMONIA_DATA", "").strip() or "auto"
+def setting(variable="PNEUMONIA_DATA"):
+    """The value of an environment variable, "auto" where it is unset."""
+    return os.environ.get(variable, "").strip() or "auto"
+
+
+def named_folder(variable="PNEUMONIA_DATA"):
+    """The folder that an environment variable names; a relative path starts at the project's folder."""
+    return PROJECT / os.path.expanduser(setting(variable))
+
+
+def choose(variable, names):
+    """The value of an environment variable, one of the names, or "folder" where it names one; else a DataError."""
+    value = setting(variable)
+    if value in names:
+        return value
+    if os.path.exists(named_folder(variable)):  # False, too, where the system refuses the path; a file is refused later
+        return "folder"
+    known = f"neither one of {', '.join(names)} nor a folder that exists (from the project's folder)"
+    raise DataError(f'{variable} is "{value}", which is {known}: give one of these.')
 
 
 def in_hosted_notebook():
@@ -547,28 +567,23 @@ def in_hosted_notebook():
 
 def choose_source():
     """The source in use, a key of SOURCES. Raises DataError where PNEUMONIA_DATA is neither a source nor a folder."""
-    setting = source_setting()
-    if setting == "auto" and attached_folder():
+    chosen = choose("PNEUMONIA_DATA", SETTINGS)
+    if chosen != "auto":
+        return chosen
+    if attached_folder():
         return "folder"
-    if setting == "auto":
-        return "kermany" if prepared_real_images() or in_hosted_notebook() else "phantoms"
-    if setting in SETTINGS:
-        return setting
-    if os.path.exists(chosen_folder()):  # False, too, where the system refuses the path; a file is refused later
-        return "folder"
-    known = f"neither one of {', '.join(SETTINGS)} nor a folder that exists (from the project's folder)"
-    raise DataError(f'PNEUMONIA_DATA is "{setting}", which is {known}: give one of these.')
+    return "kermany" if prepared_real_images() or in_hosted_notebook() else "phantoms"
 
 
 def describe_source():
     """One line that says which images this run uses."""
-    if source_setting() == "auto" and choose_source() != "phantoms":
+    if setting() == "auto" and choose_source() != "phantoms":
         load_images()  # they may turn out to be phantoms, where a download fails
     name = choose_source()
     line = SOURCES[name].words
     if not SOURCES[name].names_patients:
         line += "; no patients are named, so each image counts as its own"
-    if name == "phantoms" and source_setting() == "auto":
+    if name == "phantoms" and setting() == "auto":
         line += '; for the real X-rays set PNEUMONIA_DATA to "kermany" (1.2 GB, once) or to a folder that holds them'
     return line
 
@@ -587,7 +602,7 @@ def load_images():
     try:
         return SOURCES[source].images()
     except DataError as error:
-        if source_setting() != "auto" or source == "phantoms":
+        if setting() != "auto" or source == "phantoms":
             raise
         print(f"{error}\nGoing on with simulated images. Set PNEUMONIA_DATA to kermany and restart to try again.")
         os.environ["PNEUMONIA_DATA"] = "phantoms"

@@ -857,7 +857,7 @@ def test_another_hospital_is_read_from_a_folder(elsewhere, refused, monkeypatch,
     with refused("does not hold the folders No_findings, Pneumonia"):
         helpers.get_external_data()
     monkeypatch.setenv("PNEUMONIA_EXTERNAL", "chestmnits")
-    with refused("neither auto, phantoms nor chestmnist"):
+    with refused("neither one of auto, phantoms, chestmnist nor a folder"):
         helpers.get_external_data()
 
 

@@ -238,7 +238,7 @@ def measure_vgg16():
 def measure_phantoms():
     training, validation = helpers.split_by_patient(helpers.get_metadata())
     sides, each = {}, []
-    for side, source in [("real", sources.source_setting()), ("phantom", "phantoms")]:
+    for side, source in [("real", sources.setting()), ("phantom", "phantoms")]:
         os.environ["PNEUMONIA_DATA"] = source
         sides[side] = (*helpers.get_train_data(), *helpers.get_test_data())
     (drawn, labels), (real, truth) = sides["phantom"][:2], sides["real"][2:]
