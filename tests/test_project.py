@@ -27,6 +27,7 @@ CELLS = [cell for path in SERIES for cell in nbformat.read(path, as_version=4).c
 NOTEBOOKS = "\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
 LOCKS = [(PROJECT / folder / "requirements.lock").read_text(encoding="utf-8") for folder in (".", "tests")]
 SPLITS = ("validation", "test", "field", "external")
+SEEDS = {"kermany": (0, 1, 2), "phantoms": (0,)}
 
 
 def in_a_row(text):
@@ -131,8 +132,8 @@ def test_results_hold_every_model_and_split(images):
     results = stored(images)
     scores = set(helpers.score([0, 1], [0.2, 0.8]))
     assert all(set(run) == {"model", "split", "seed", "seconds", "notebook"} | scores for run in results)
-    expected = {(model, split, 0) for model in helpers.MODELS for split in SPLITS}
-    assert {(run["model"], run["split"], run["seed"]) for run in results if run["seed"] == 0} == expected
+    expected = {(model, split, seed) for model in helpers.MODELS for split in SPLITS for seed in SEEDS[images]}
+    assert {(run["model"], run["split"], run["seed"]) for run in results} == expected
 
 
 @pytest.mark.parametrize("images", ["kermany", "phantoms"])
@@ -153,9 +154,32 @@ def test_stored_predictions_give_the_stored_scores(images):
         assert {name: run[name] for name in scores} == pytest.approx(scores)
 
 
-def test_notebook_6_quotes_the_second_seed_of_vgg16():
-    validation, test, field = [short(run["auc"]) for run in stored("kermany") if run["seed"] == 1]
-    assert f"AUCs of {validation} on validation, {test} on test and {field} on field images" in in_a_row(NOTEBOOKS)
+def test_notebooks_quote_the_scores_of_every_seed():
+    runs, text = pd.DataFrame(stored("kermany")).sort_values("seed"), in_a_row(NOTEBOOKS)
+
+    def of_seeds(model, split, score="auc"):
+        return runs.query("model == @model and split == @split")[score].round(3).map(short).tolist()
+
+    tests = {model: of_seeds(model, "test") for model in ("cnn", "vgg16")}
+    accuracies = {model: of_seeds(model, "test", "accuracy") for model in ("cnn", "vgg16")}
+    assert f"AUCs of {' and '.join(tests['cnn'][1:])} and accuracies of {' and '.join(accuracies['cnn'][1:])}" in text
+    low, high = min(of_seeds("cnn", "validation")), max(of_seeds("cnn", "validation"))
+    assert f"three seeds of the first row lie between {low} and {high}" in text
+    vgg16, cnn = (f"{min(tests[model])} to {max(tests[model])}" for model in ("vgg16", "cnn"))
+    assert f"{vgg16} against {cnn}" in text
+    assert f"VGG16 has {', '.join(accuracies['vgg16'][:2])} and {accuracies['vgg16'][2]}, the CNN up to" in text
+    card = in_a_row(publish.MODEL_CARD.read_text(encoding="utf-8"))
+    for place, words, model, split in [
+        (text, "without it", "vgg16", "field"),
+        (text, "with it", "vgg16_augmented", "field"),
+        (text, "notebook 4 stand at", "vgg16", "validation"),
+        (text, "VGG16 stands at", "vgg16", "external"),
+        (text, "prepared CNN, with", "cnn_augmented", "external"),
+        (card, "AUCs of", "vgg16_augmented", "field"),
+        (card, "field images and of", "vgg16_augmented", "test"),
+    ]:
+        first, second, third = of_seeds(model, split)
+        assert f"{words} {first}, {second} and {third}" in place
 
 
 def test_bands_hold_the_stored_results():
