@@ -109,6 +109,10 @@ def test_the_exam_on_all_images_is_quoted_as_measured():
     exams = stored("further")["at the threshold"]
     for seed, exam in exams.items():
         assert f"| {seed} | {' | '.join(short(exam[name]) for name in names)} |" in NOTEBOOKS
+    at_half = [run["specificity"] for run in stored("further")["at one half"] if run["split"].startswith("test")]
+    thresholds = [f"{exams[seed]['threshold']:.2f}"[1:] for seed in "012"]
+    for first, second, third in (map(short, at_half), thresholds):
+        assert f"{first}, {second} and {third}" in in_a_row(NOTEBOOKS)
     assert f"accuracy {short(exams['0']['accuracy'])} and AUC {short(exams['0']['auc'])} on all 624" in in_a_row(README)
 
 
