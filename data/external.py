@@ -66,7 +66,7 @@ EXTERNAL = {
 
 def choose_external():
     """The source in use, a key of EXTERNAL. Raises DataError where the setting is neither a source nor a folder."""
-    chosen = sources.choose(VARIABLE, ["auto", "phantoms", "chestmnist"])
+    chosen = sources.choose(VARIABLE, EXTERNAL)
     if chosen != "auto":
         return chosen
     prepared = sources.choose_source() != "phantoms" and sources.in_cache("chestmnist_64").is_dir()

@@ -386,7 +386,7 @@ def png(image):
 
 def chosen_folder():
     """The folder of the source "folder"."""
-    return find_images(attached_folder() if setting() == "auto" else named_folder())
+    return attached_folder() if setting() == "auto" else find_images(named_folder())
 
 
 def attached_folder():
@@ -536,7 +536,6 @@ SOURCES = {
     "medmnist": Source("PneumoniaMNIST, 64 px (CC BY 4.0)", False, medmnist_table, medmnist_images, medmnist_folder),
     "inspirit": Source("the Inspirit AI course's own images", False, inspirit_table, inspirit_images, None),
 }
-SETTINGS = ["auto", *(name for name in SOURCES if name != "folder")]  # what PNEUMONIA_DATA may be, beside a folder
 
 
 def setting(variable="PNEUMONIA_DATA"):
@@ -549,9 +548,12 @@ def named_folder(variable="PNEUMONIA_DATA"):
     return PROJECT / os.path.expanduser(setting(variable))
 
 
-def choose(variable, names):
-    """The value of an environment variable, one of the names, or "folder" where it names one; else a DataError."""
-    value = setting(variable)
+def choose(variable, table):
+    """The value of an environment variable, "auto" or a key of a table of sources; "folder" where it names a folder.
+
+    Raises DataError where it is neither.
+    """
+    names, value = ["auto", *(name for name in table if name != "folder")], setting(variable)
     if value in names:
         return value
     if os.path.exists(named_folder(variable)):  # False, too, where the system refuses the path; a file is refused later
@@ -567,7 +569,7 @@ def in_hosted_notebook():
 
 def choose_source():
     """The source in use, a key of SOURCES. Raises DataError where PNEUMONIA_DATA is neither a source nor a folder."""
-    chosen = choose("PNEUMONIA_DATA", SETTINGS)
+    chosen = choose("PNEUMONIA_DATA", SOURCES)
     if chosen != "auto":
         return chosen
     if attached_folder():

@@ -71,7 +71,7 @@ def test_readme_lists_every_notebook_with_its_badge_and_its_solutions():
 
 
 def test_readme_and_data_card_name_every_source():
-    for setting in sources.SETTINGS:
+    for setting in {"auto", *sources.SOURCES} - {"folder"}:
         assert f"`{setting}`" in README and f"`{setting}`" in DATA_CARD
 
 
