@@ -4,7 +4,6 @@ The environment variable PNEUMONIA_EXTERNAL chooses; README.md in this folder li
 """
 
 import re
-import zipfile
 
 import numpy as np
 import pandas as pd
@@ -29,26 +28,18 @@ def simulated_folder(size):
 
 def chestmnist_folder(_):
     """The images of ChestMNIST's test split that are labelled pneumonia, and as many without any finding."""
-    return sources.made_once("chestmnist_64", chestmnist_files())
+    return sources.made_once("chestmnist_64", chestmnist_files(), "chestmnist_64.npz")
 
 
 def chestmnist_files():
-    """Names and bytes of these images, read one by one, so that the memory stays small."""
+    """Names and bytes of these images."""
     say_once("ChestMNIST is one file of 402 MB, fetched once: the images that are used are kept, the file is not.")
-    path = sources.download("chestmnist_64.npz", VARIABLE)
-    with zipfile.ZipFile(path) as archive:
-        with archive.open("test_labels.npy") as file:
-            findings = np.lib.format.read_array(file)
-        ill, healthy = np.flatnonzero(findings[:, PNEUMONIA]), np.flatnonzero(~findings.any(axis=1))
-        chosen = {*ill, *np.random.default_rng(0).permutation(healthy)[: len(ill)]}
-        with archive.open("test_images.npy") as file:
-            np.lib.format.read_magic(file)
-            count, height, width = np.lib.format.read_array_header_1_0(file)[0]
-            for number in range(count):
-                image = np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)
-                if number in chosen:
-                    yield f"{FOLDERS[int(number in ill)]}/{number:05}.png", sources.png(image)
-    path.unlink(missing_ok=True)
+    with np.load(sources.download("chestmnist_64.npz", VARIABLE), allow_pickle=False) as arrays:
+        images, findings = arrays["test_images"], arrays["test_labels"]
+    ill, healthy = np.flatnonzero(findings[:, PNEUMONIA]), np.flatnonzero(~findings.any(axis=1))
+    for label, numbers in enumerate([np.random.default_rng(0).permutation(healthy)[: len(ill)], ill]):
+        for number in numbers:
+            yield f"{FOLDERS[label]}/{number:05}.png", sources.png(images[number])
 
 
 def chosen_folder(_):

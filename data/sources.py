@@ -324,16 +324,23 @@ def read_prepared(path):
         return None
 
 
-def made_once(name, files):
-    """A folder of the cache, filled with files (pairs of name and bytes) where it is not there; whole or not at all."""
+def made_once(name, files, archive=None):
+    """A folder of the cache, filled with files (pairs of name and bytes) where it is not there; whole or not at all.
+
+    archive: a download that nobody needs once the folder is there, deleted then.
+    """
     folder = in_cache(name)
     if not folder.is_dir():
         temporary = folder.with_name(f"{name}.{os.getpid()}.part")
         try:
             for file, content in files:
                 write_whole(temporary / file, content)
-            with contextlib.suppress(OSError):  # another notebook was faster
-                temporary.rename(folder)
+            temporary.rename(folder)
+            if archive:
+                in_cache(f"downloads/{archive}").unlink()
+        except (DataError, OSError):
+            if not folder.is_dir():  # else another notebook was faster
+                raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -433,18 +440,16 @@ def download_kermany():
             return find_images(Path(kagglehub.dataset_download("paultimothymooney/chest-xray-pneumonia")))
         except Exception as error:  # kagglehub raises many types; the other address may still work
             print(f"Kaggle did not answer ({one_line(error)}); trying Mendeley Data.")
-    return made_once("chest_xray", kermany_files())
+    return made_once("chest_xray", kermany_files(), "kermany.zip")
 
 
 def kermany_files():
     """Names and bytes of the images in the downloaded ZIP file, one by one."""
-    path = download("kermany.zip")
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(download("kermany.zip")) as archive:
         inside = find_images(zipfile.Path(archive))
         names = list_images(inside)
         for name in progress(names, len(names), "Unpacking"):
             yield name, (inside / name).read_bytes()
-    path.unlink(missing_ok=True)  # 1.2 GB that nobody needs twice
 
 
 def open_medmnist():
