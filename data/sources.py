@@ -366,7 +366,7 @@ def clear_remains(folder):
 
 def phantom_images():
     drawing = Path(phantoms.__file__).read_bytes()
-    return cached("phantoms", drawing, lambda: phantoms.draw_images(read_table(), SIZE))
+    return cached("phantoms", drawing, lambda: read_images(phantom_folder(SIZE), read_table()["filename"]))
 
 
 def phantom_folder(size):
