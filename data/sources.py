@@ -336,13 +336,14 @@ def made_once(name, files, archive=None):
             for file, content in files:
                 write_whole(temporary / file, content)
             temporary.rename(folder)
-            if archive:
-                in_cache(f"downloads/{archive}").unlink()
         except (DataError, OSError):
             if not folder.is_dir():  # else another notebook was faster
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        if archive:
+            with contextlib.suppress(OSError):
+                in_cache(f"downloads/{archive}").unlink()
     return folder
 
 
