@@ -49,8 +49,7 @@ FETCH = """import subprocess  # in Colab and Kaggle the files are fetched
     subprocess.run(["git", "clone", "--depth", "1", address, "pneumonia-x-ray-course"], check=True)"""
 MISSING = 'raise FileNotFoundError("Open this notebook in the folder of the course, where README.md lies.")'
 
-# model: (its name in table and picture, accuracy that the article reports on its own images)
-ARTICLE = {  # its accuracies
+ARTICLE = {  # model: the accuracy that the article reports on its own images
     "knn": ".7175",
     "logistic_regression": ".6725",
     "decision_tree": ".6725",
@@ -59,12 +58,7 @@ ARTICLE = {  # its accuracies
     "cnn_augmented": "field .77",
 }
 FINAL_MODEL = "vgg16_augmented"  # which the model card describes
-STYLES = {  # differ in shape, too; external: the other hospital of notebook 8
-    "validation": ("#56b4e9", "o"),
-    "test": ("#de8f05", "s"),
-    "field": ("#73a659", "^"),
-    "external": ("black", "X"),
-}
+SPLITS = ["validation", "test", "field", "external"]  # external: the other hospital of notebook 8
 
 
 def find_notebooks(folder=NOTEBOOKS):
@@ -140,7 +134,7 @@ def results_table():
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for model, (name, _) in helpers.MODELS.items():
-        figures = [*((real, split) for split in STYLES), (phantoms, "test")]
+        figures = [*((real, split) for split in SPLITS), (phantoms, "test")]
         cells = [f"{figure_of(results, model, split, 'accuracy'):.3f}" for results, split in figures]
         seconds = max(1, round(figure_of(real, model, "test", "seconds")))
         lines.append(f"| {name} | {' | '.join(cells)} | {ARTICLE.get(model, '')} | {seconds} |")
@@ -191,7 +185,7 @@ def figures(images="kermany"):
     """{model: {split: accuracy}} with seed 0: what the picture shows."""
     runs = scores_of(images)
     return {
-        model: {split: round(figure_of(runs, model, split, "accuracy"), 3) for split in STYLES}
+        model: {split: round(figure_of(runs, model, split, "accuracy"), 3) for split in SPLITS}
         for model in helpers.MODELS
     }
 
@@ -200,11 +194,14 @@ def draw_picture(accuracies):
     """The PNG file of README.md's picture, with its figures inside, so that a test can tell whether it is stale."""
     import matplotlib.pyplot as plt
 
+    from figures import STYLES
+
     names = [helpers.MODELS[model][0] for model in accuracies]
     figure, ax = plt.subplots(figsize=(8, 1.2 + 0.45 * len(names)), layout="constrained")
     for place, of_model in enumerate(accuracies.values()):
         ax.plot([min(of_model.values()), max(of_model.values())], [place, place], color="lightgray", zorder=0)
-    for size, (split, (color, marker)) in zip((14, 10, 9, 9), STYLES.items(), strict=True):  # equal values stay visible
+    for size, split in zip((14, 10, 9, 9), SPLITS, strict=True):  # equal values stay visible
+        color, marker = STYLES[split]
         values = [of_model[split] for of_model in accuracies.values()]
         ax.plot(values, range(len(names)), marker, color=color, markersize=size, label=split)
     ax.axvline(0.5, color="gray", linestyle="--", linewidth=1, label="guessing")
