@@ -138,18 +138,13 @@ def test_positions_are_taken_from_tables_in_any_order_and_others_refused():
         with pytest.raises(IndexError, match=f"no image {index}: the indices go from 0 to 2"):
             helpers.plot_one_image(IMAGES, index=index)
     rows = pd.DataFrame({"index": [9, 7, 8], "class": TWO, "patient": ["a", "b", "c"]}, index=[40, 20, 30])
-    axes = helpers.plot_images(IMAGES, titles=rows["patient"])
+    axes = helpers.plot_images(IMAGES, titles=rows["patient"], columns=2)
+    assert axes.shape == (2, 2) and not any(ax.axison for ax in axes.flat)
     assert [ax.get_title() for ax in axes.flat[:3]] == ["a", "b", "c"]
     assert "pneumonia" in helpers.plot_one_image(IMAGES, rows["class"], 1).get_title()
     helpers.save_result("knn", "test", rows["index"], rows["class"].reset_index(drop=True), [0.1, 0.9, 0.2], 1, 2)
     kept = pd.read_csv(helpers.OWN_RESULTS / "phantoms_predictions.csv")
     assert kept["index"].tolist() == [9, 7, 8] and kept["label"].tolist() == TWO
-
-
-def test_images_are_drawn_in_rows():
-    axes = helpers.plot_images([IMAGE] * 6)
-    assert axes.shape == (2, 5) and not any(ax.axison for ax in axes.flat)
-    assert helpers.plot_images(IMAGES, columns=2).shape == (2, 2)
 
 
 @pytest.mark.parametrize("quantity", ["accuracy", "loss"])
