@@ -3,8 +3,6 @@
 The environment variable PNEUMONIA_EXTERNAL chooses; README.md in this folder lists its values.
 """
 
-import re
-
 import numpy as np
 import pandas as pd
 
@@ -13,7 +11,7 @@ from .sources import say_once
 
 VARIABLE = "PNEUMONIA_EXTERNAL"
 FOLDERS = ["No_findings", "Pneumonia"]  # of class 0 and class 1
-PATIENT = re.compile(r"(\d{8})_\d{3}")  # the NIH's names: patient and number of the image
+PATIENT = r"^(\d{8})_\d{3}"  # the NIH's names: patient and number of the image
 PNEUMONIA = 6  # the column of ChestMNIST's fourteen findings
 ADULTS = 400  # simulated ones
 
@@ -71,9 +69,8 @@ def list_external(size=sources.SIZE):
     """
     folder = EXTERNAL[choose_external()][1](size)
     paths, labels = sources.list_classes(folder, FOLDERS)
-    named = [PATIENT.match(path.name) for path in paths]
-    if not all(named):
-        count = f"{sum(name is None for name in named):,} of {len(named):,}"
+    patients = pd.Series([path.name for path in paths]).str.extract(PATIENT, expand=False)
+    if patients.isna().any():
+        count = f"{patients.isna().sum():,} of {len(patients):,}"
         say_once(f"{count} file names of the other hospital name no patient: each such image counts as its own.")
-    patients = [name[1] if name else f"image {number}" for number, name in enumerate(named)]
-    return paths, labels, np.array(patients)
+    return paths, labels, patients.fillna(pd.Series(map(str, paths))).to_numpy()

@@ -28,12 +28,10 @@ def patient_of(filename):
     Each series has numbers of its own: 'IM-0383' and 'NORMAL2-IM-0383' are two children, and so are 'bacteria-23' and
     'virus-23'. The data card tells the evidence. Raises DataError without a number.
     """
-    name = filename.rpartition("/")[2]
-    healthy = re.match(r"(?:NORMAL2-)?IM-\d+", name)
-    ill = re.match(r"person(\d+)_(bacteria|virus)_", name)
-    if not healthy and not ill:
+    found = re.match(r"((?:NORMAL2-)?IM-\d+)|person(\d+)_(bacteria|virus)_", filename.rpartition("/")[2])
+    if not found:
         raise DataError(f"{filename}: no patient number in this name: {OTHER_NAMES}.")
-    return healthy[0] if healthy else f"{ill[2]}-{ill[1]}"
+    return found[1] or f"{found[3]}-{found[2]}"
 
 
 def hold_out_patients(table, parts):
@@ -43,11 +41,10 @@ def hold_out_patients(table, parts):
     classes in the same proportion. Seeded. Raises DataError where there are fewer patients than parts.
     """
     table = table.sort_index()
-    patients = np.unique(table["patient"], return_inverse=True)[1]
-    count = len(set(patients))
-    if count < parts:
-        raise DataError(f"{count} patients cannot be divided into {parts} parts: give a table with more of them.")
-    order = np.random.RandomState(0).permutation(count)
+    names, patients = np.unique(table["patient"], return_inverse=True)
+    if len(names) < parts:
+        raise DataError(f"{len(names)} patients cannot be divided into {parts} parts: give a table with more of them.")
+    order = np.random.RandomState(0).permutation(len(names))
     folds = StratifiedGroupKFold(n_splits=parts)  # its own shuffling is wrong in the scikit-learn that Colab has
     stay, held_out = next(folds.split(table, table["class"], groups=np.argsort(order)[patients]))
     return table.index[stay], table.index[held_out]
@@ -55,41 +52,30 @@ def hold_out_patients(table, parts):
 
 def leave_out_repeats(folder, filenames):
     """The file names without those whose pixels an earlier image already has."""
-    first_with = {}
-    for filename, image in zip(filenames, read_images(folder, filenames), strict=True):
-        first_with.setdefault(image.tobytes(), filename)
-    return list(first_with.values())
-
-
-def draw_split(filenames, count, taken_patients, rng):
-    """`count` images of whole patients in random order; the last patient may lose images. Adds to `taken_patients`."""
-    images_of = {}
-    for filename in filenames:
-        images_of.setdefault(patient_of(filename), []).append(filename)
-    patients = [patient for patient in images_of if patient not in taken_patients]
-    rng.shuffle(patients)
-    drawn = []
-    for patient in patients:
-        if len(drawn) < count:
-            drawn += images_of[patient][: count - len(drawn)]
-            taken_patients.add(patient)
-    if len(drawn) < count:
-        raise DataError(f"only {len(drawn)} of {count} images could be drawn: {OTHER_NAMES}.")
-    return drawn
+    images = pd.Series([image.tobytes() for image in read_images(folder, filenames)], filenames)
+    return list(images.drop_duplicates().index)
 
 
 def draw_table(filenames):
-    """The table of images in the order train, test, field, shuffled inside each split."""
-    rng = random.Random(SEED)
-    taken_patients = set()
-    rows = []
+    """The table of images in the order train, test, field, shuffled inside each split.
+
+    Whole patients are drawn, none of them twice; the last of a split and class may lose images.
+    """
+    rng, taken, rows = random.Random(SEED), set(), []
     for split, (folder, count) in SPLITS.items():
         images = []
         for label, number in CLASSES.items():
-            candidates = [name for name in filenames if name.startswith(f"{folder}/{label}/")]
-            images += [(number, name) for name in draw_split(candidates, count, taken_patients, rng)]
+            names = [name for name in filenames if name.startswith(f"{folder}/{label}/")]
+            of_patient = pd.Series(names, [patient_of(name) for name in names], dtype=object)
+            patients = [patient for patient in of_patient.index.unique() if patient not in taken]
+            rng.shuffle(patients)
+            drawn = of_patient.loc[patients].head(count)
+            if len(drawn) < count:
+                raise DataError(f"only {len(drawn)} of {count} images could be drawn: {OTHER_NAMES}.")
+            taken.update(drawn.index)
+            images += [(number, split, *row) for row in drawn.items()]
         rng.shuffle(images)
-        rows += [(number, split, patient_of(name), name) for number, name in images]
+        rows += images
     return pd.DataFrame([(index, *row) for index, row in enumerate(rows)], columns=COLUMNS)
 
 

@@ -54,6 +54,7 @@ INSPIRIT = (
     "https://storage.googleapis.com/inspirit-ai-data-bucket-1/Data/AI%20Scholars/Sessions%206%20-%2010%20(Projects)"
     "/Project%20-%20(Healthcare%20A)%20Pneumonia/"
 )
+ZENODO = "https://zenodo.org/records/10519652/files/"
 # name of the file: (address, checksum; None where none was ever published)
 DOWNLOADS = {
     "kermany.zip": (
@@ -61,14 +62,8 @@ DOWNLOADS = {
         "/file_downloaded",
         "sha256:13efc055629733dbab07877f8b3c9f81097840dbcdaa326a8542322c2281ce36",
     ),
-    "pneumoniamnist_64.npz": (
-        "https://zenodo.org/records/10519652/files/pneumoniamnist_64.npz?download=1",
-        "md5:8f4eceb4ccffa70c672198ea285246c6",
-    ),
-    "chestmnist_64.npz": (
-        "https://zenodo.org/records/10519652/files/chestmnist_64.npz?download=1",
-        "md5:9de6cd0b934ebb5b7426cfba5efbae16",
-    ),
+    "pneumoniamnist_64.npz": (ZENODO + "pneumoniamnist_64.npz?download=1", "md5:8f4eceb4ccffa70c672198ea285246c6"),
+    "chestmnist_64.npz": (ZENODO + "chestmnist_64.npz?download=1", "md5:9de6cd0b934ebb5b7426cfba5efbae16"),
     "inspirit_metadata.csv": (INSPIRIT + "metadata.csv", None),
     "inspirit_image_data.npy": (INSPIRIT + "image_data.npy", None),
 }
@@ -76,6 +71,8 @@ DOWNLOADS = {
 NO_DOWNLOAD = {
     "Proxy": "the proxy of this network refused: put its address, with name and password, in HTTPS_PROXY",
     "SSL": "the server's certificate is not trusted: look at the clock, or ask who runs this network",
+    "timed out": "the server was silent for too long",
+    "Connection broken": "the connection broke off half-way",
     "does not match the known hash": "the checksum is wrong, so it is not the file that was published",
 }
 OTHER_NAMES = "take version 2 of the data set or Kaggle's copy; images of your own are for get_own_data in notebook 6"
@@ -185,12 +182,9 @@ def read_images(folder, filenames, size=SIZE):
 
 def read_all(paths, size=SIZE):
     """Image files, several at a time: uint8 (N, size, size). Raises DataError at the first that is no sound image."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # its map cancels what waits where one image fails
         images = pool.map(lambda path: read_image(path, size), paths)
-        try:
-            return np.stack(list(progress(images, len(paths), "Reading images")))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return np.stack(list(progress(images, len(paths), "Reading images")))
 
 
 def read_image(path, size=SIZE):
@@ -276,22 +270,20 @@ def why_no_download(error):
             return reason
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code}"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return f"the server was silent for {TIMEOUT} s"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke off half-way"
     return "no connection to the server" if isinstance(error, requests.ConnectionError) else one_line(error)
 
 
-def cached(source, ingredients, prepare):
-    """Images from the cache, or what `prepare` makes, kept there until the table or `ingredients` (bytes) change."""
-    path = in_cache(f"{source}-{table_key()}-{short_sum(ingredients)}.npy")
+def kept_images(folder, name="kermany"):
+    """The table's images from a folder of files, kept in the cache until the table or one of the files changes."""
+    files = [(file, (folder / file).stat()) for file in list_images(folder)]
+    key = repr([(file, stat.st_size, stat.st_mtime_ns) for file, stat in files]).encode()
+    path = in_cache(f"{name}-{table_key()}-{short_sum(key)}.npy")
     images = read_prepared(path)
     if images is not None:
         return images
-    images, content = prepare(), io.BytesIO()
+    images, content = read_images(folder, read_table()["filename"]), io.BytesIO()
     np.save(content, images)
-    older = set(path.parent.glob(f"{source}-*.npy")) - {path}
+    older = set(path.parent.glob(f"{name}-*.npy")) - {path}
     try:
         write_whole(path, content.getvalue())
         for file in older:
@@ -303,12 +295,7 @@ def cached(source, ingredients, prepare):
 
 def table_key():
     """Changes when data/metadata.csv or the way images are prepared does."""
-    return key_of(TABLE.read_bytes() if TABLE.is_file() else b"", f"{SIZE} pixels, preparation {PREPARATION}")
-
-
-@functools.lru_cache  # notebooks ask for it at every figure
-def key_of(_, preparation):
-    return short_sum(read_table().to_csv().encode(), preparation.encode())
+    return short_sum(read_table().to_csv().encode(), f"{SIZE} pixels, preparation {PREPARATION}".encode())
 
 
 def short_sum(*parts):
@@ -348,26 +335,20 @@ def made_once(name, files, archive=None):
 
 
 def in_cache(name):
-    """The path of something in the cache: where it lies, or where it can be written; without remains beside it."""
+    """The path of something in the cache, where it lies or can be written; old half-written files beside it go."""
     path = CACHE / name if (CACHE / name).exists() else writable(CACHE) / name
-    clear_remains(path.parent)
-    return path
-
-
-def clear_remains(folder):
-    """Delete what a killed process left half-written in a folder of the cache. What is young may still be growing."""
-    for file in [*folder.glob("tmp*"), *folder.glob("*.part")]:
+    for file in [*path.parent.glob("tmp*"), *path.parent.glob("*.part")]:
         with contextlib.suppress(OSError):  # another process was faster
             if time.time() - file.stat().st_mtime > REMAINS_AGE:
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
+    return path
 
 
 # --- the sources, one by one ------------------------------------------------------------------------------------------
 
 
 def phantom_images():
-    drawing = Path(phantoms.__file__).read_bytes()
-    return cached("phantoms", drawing, lambda: read_images(phantom_folder(SIZE), read_table()["filename"]))
+    return kept_images(phantom_folder(SIZE), "phantoms")
 
 
 def phantom_folder(size):
@@ -410,13 +391,6 @@ def find_images(folder):
     return find_folders([folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"], names)
 
 
-def folder_images():
-    folder = chosen_folder()
-    files = [(name, (folder / name).stat()) for name in list_images(folder)]
-    key = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]).encode()
-    return cached("kermany", key, lambda: read_images(folder, read_table()["filename"]))
-
-
 def prepared_real_images():
     """The file of the real images prepared last for this table, or None."""
     name = f"kermany-{table_key()}-*.npy"
@@ -425,9 +399,7 @@ def prepared_real_images():
 
 def kermany_images():
     images = read_prepared(prepared_real_images())
-    if images is not None:
-        return images
-    return cached("kermany", b"download", lambda: read_images(download_kermany(), read_table()["filename"]))
+    return kept_images(download_kermany()) if images is None else images
 
 
 def download_kermany():
@@ -453,51 +425,42 @@ def kermany_files():
             yield name, (inside / name).read_bytes()
 
 
-def open_medmnist():
-    """The arrays of PneumoniaMNIST, a dict: {train, val, test}_images uint8 (n, 64, 64) and _labels (n, 1)."""
+def medmnist_folder(_=SIZE):
+    """All images as PNG files in their official splits, 64 x 64 pixels, whatever size is asked for."""
+    return made_once("medmnist_64", medmnist_files(), "pneumoniamnist_64.npz")
+
+
+def medmnist_files():
+    """Names and bytes of these images, from {train, val, test}_images uint8 (n, 64, 64) and _labels (n, 1)."""
     with np.load(download("pneumoniamnist_64.npz"), allow_pickle=False) as arrays:
-        return dict(arrays)
+        for short, split in {"train": "train", "val": "validation", "test": "test"}.items():  # its name: ours
+            pairs = zip(arrays[f"{short}_images"], arrays[f"{short}_labels"].ravel(), strict=True)
+            for number, (image, label) in enumerate(pairs):
+                yield f"{split}/{list(CLASSES)[label]}/{number:04}.png", png(image)
 
 
 def medmnist_table():
     """The same counts as data/metadata.csv: train and field from the official train split, test from the test split."""
-    arrays, rng = open_medmnist(), np.random.default_rng(0)
-    order = {split: rng.permutation(len(arrays[f"{split}_labels"])) for split in ("train", "test")}
-    draws = [("train", "train", 0, 1000), ("test", "test", 0, 200), ("field", "train", 1000, 200)]
-    parts = []
-    for split, origin, first, count in draws:
-        labels = arrays[f"{origin}_labels"].ravel()[order[origin]]
-        for label in (0, 1):
-            images = order[origin][labels == label][first : first + count]
-            parts.append(pd.DataFrame({"class": label, "split": split, "filename": [f"{origin}/{i}" for i in images]}))
-    table = pd.concat(parts, ignore_index=True)
-    return table.assign(index=range(len(table)), patient=table["filename"])[COLUMNS]
+    names = pd.Series(list_images(medmnist_folder())).sample(frac=1, random_state=0)
+    table = names.str.extract(r"(?P<split>\w+)/(?P<class>\w+)/").assign(filename=names, patient=names)
+    table["class"] = table["class"].map(CLASSES)
+    number = table.groupby(["split", "class"]).cumcount()
+    table.loc[(table["split"] == "train") & (number >= 1000), "split"] = "field"
+    number = table.groupby(["split", "class"]).cumcount()
+    table = table[number < table["split"].map({"train": 1000, "test": 200, "field": 200})]
+    return table.assign(index=range(len(table)))[COLUMNS].reset_index(drop=True)
 
 
 def medmnist_images():
-    arrays = open_medmnist()
-    places = [name.split("/") for name in medmnist_table()["filename"]]
-    return np.stack([arrays[f"{split}_images"][int(position)] for split, position in places])
+    return read_images(medmnist_folder(), medmnist_table()["filename"])
 
 
-def medmnist_folder(_):
-    """All images as PNG files in their official splits, 64 x 64 pixels, whatever size is asked for."""
-
-    def files():
-        arrays, labels = open_medmnist(), list(CLASSES)
-        for short, split in {"train": "train", "val": "validation", "test": "test"}.items():  # its name: ours
-            pairs = zip(arrays[f"{short}_images"], arrays[f"{short}_labels"].ravel(), strict=True)
-            for number, (image, label) in enumerate(pairs):
-                yield f"{split}/{labels[label]}/{number:04}.png", png(image)
-
-    return made_once("medmnist_64", files())
-
-
-def sound(name, read):
-    """What `read` makes of a downloaded file without a published sum. An unsound file is deleted: a DataError."""
+@contextlib.contextmanager
+def sound(name):
+    """The path of a downloaded file without a published sum. What turns out unsound is deleted: a DataError."""
     path = download(name)
     try:
-        return read(path)
+        yield path
     except Exception as error:  # a damaged file can raise nearly anything
         path.unlink(missing_ok=True)
         raise DataError(f"{name} is not the file expected ({one_line(error)}): run again to fetch it anew.") from error
@@ -507,24 +470,21 @@ def inspirit_table():
     """The article's own table (class, split, index), with one patient per image, since it names none."""
 
     def name_images(table):
-        table = table.sort_values("index", ignore_index=True)
-        names = [f"image_data.npy/{index}" for index in table["index"]]
-        return table.assign(filename=names, patient=names)
+        names = table["index"].map("image_data.npy/{}".format)
+        return table.assign(filename=names, patient=names).sort_values("index", ignore_index=True)
 
-    return sound("inspirit_metadata.csv", lambda path: read_table(path, name_images))
+    with sound("inspirit_metadata.csv") as path:
+        return read_table(path, name_images)
 
 
 def inspirit_images():
     """The article's array, grey values from 0 to 255 or fractions from 0 to 1, as uint8."""
     count = len(inspirit_table())
-
-    def read(path):
+    with sound("inspirit_image_data.npy") as path:
         images = np.load(path, allow_pickle=False).reshape(count, SIZE, SIZE, 3)[..., 0].astype(np.float32)
         if not (images.min() >= 0 and images.max() <= 255):  # so written that NaN is refused
             raise ValueError("its values are not grey values from 0 to 255")
         return (images * 255 if images.max() <= 1 else images).round().astype(np.uint8)
-
-    return sound("inspirit_image_data.npy", read)
 
 
 # --- the table of sources ---------------------------------------------------------------------------------------------
@@ -538,7 +498,7 @@ REAL = "real chest X-rays (Kermany et al. 2018, CC BY 4.0)"
 SOURCES = {
     "phantoms": Source("simulated images (phantoms), not patients", True, read_table, phantom_images, phantom_folder),
     "kermany": Source(REAL, True, read_table, kermany_images, lambda size: download_kermany()),
-    "folder": Source(REAL, True, read_table, folder_images, lambda size: chosen_folder()),
+    "folder": Source(REAL, True, read_table, lambda: kept_images(chosen_folder()), lambda size: chosen_folder()),
     "medmnist": Source("PneumoniaMNIST, 64 px (CC BY 4.0)", False, medmnist_table, medmnist_images, medmnist_folder),
     "inspirit": Source("the Inspirit AI course's own images", False, inspirit_table, inspirit_images, None),
 }

@@ -463,15 +463,11 @@ def test_5_3(judge, verdict, data, monkeypatch):
 @pytest.fixture(scope="module")
 def network(data):
     """Logistic regression on grey values, with the predict of a Keras network."""
-
-    def flat(images):
-        return np.asarray(images)[..., 0].reshape(len(images), -1)
-
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-4, max_iter=1000))
-    model.fit(flat(data.images[data.training]), data.labels[data.training])
+    model.fit(checks.grey_rows(data.images[data.training]), data.labels[data.training])
 
     def predict(images, verbose=0):
-        return model.predict_proba(flat(images))[:, 1:]
+        return model.predict_proba(checks.grey_rows(images))[:, 1:]
 
     return SimpleNamespace(predict=predict, input_shape=(None, 64, 64, 3))
 
