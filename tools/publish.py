@@ -12,12 +12,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
+import pandas as pd
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import helpers
-from data import sources
+from data.sources import TABLE, write_whole
+from figures import STYLES
 
 PROJECT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PROJECT / "notebooks"
@@ -79,7 +84,7 @@ def take_origin():
     origin = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout
     if found := re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?/?$", origin, re.MULTILINE):
         others = re.sub(r"^repository-code:.*\n", "", CITATION.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        sources.write_whole(CITATION, f"{others}repository-code: https://github.com/{found[1]}\n")
+        write_whole(CITATION, f"{others}repository-code: https://github.com/{found[1]}\n")
 
 
 def badges(name):
@@ -149,9 +154,7 @@ def find_threshold(answers):
 
 def model_card_table():
     """The table in the model card: the final model of seed 0 on each split, with intervals by patient."""
-    import pandas as pd
-
-    patients = pd.read_csv(sources.TABLE, index_col="index")["patient"]
+    patients = pd.read_csv(TABLE, index_col="index")["patient"]
     predictions = pd.read_csv(PROJECT / "results" / "kermany_predictions.csv")
     predictions = predictions[predictions["model"] == FINAL_MODEL]
     threshold = find_threshold(predictions[predictions["split"] == "validation"])
@@ -192,10 +195,6 @@ def figures(images="kermany"):
 
 def draw_picture(accuracies):
     """The PNG file of README.md's picture, with its figures inside, so that a test can tell whether it is stale."""
-    import matplotlib.pyplot as plt
-
-    from figures import STYLES
-
     names = [helpers.MODELS[model][0] for model in accuracies]
     figure, ax = plt.subplots(figsize=(8, 1.2 + 0.45 * len(names)), layout="constrained")
     for place, of_model in enumerate(accuracies.values()):
@@ -218,17 +217,12 @@ def draw_picture(accuracies):
 
 def draw_thumbnails():
     """Every fourth test image side by side in one WebP file: grey, 64 x 64 pixels each. For a page of the site."""
-    import numpy as np
-    from PIL import Image
-
     images, file = helpers.get_test_data()[0][::4, :, :, 0], io.BytesIO()
     Image.fromarray((255 * np.hstack(images)).round().astype("uint8")).save(file, format="webp", quality=75)
     return file.getvalue()
 
 
 def main():
-    from data.sources import write_whole
-
     take_origin()
     for path in find_notebooks():
         notebook = nbformat.read(path, as_version=4)
