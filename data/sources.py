@@ -73,6 +73,7 @@ NO_DOWNLOAD = {
     "SSL": "the server's certificate is not trusted: look at the clock, or ask who runs this network",
     "timed out": "the server was silent for too long",
     "Connection broken": "the connection broke off half-way",
+    "ended prematurely": "the connection broke off half-way",
     "does not match the known hash": "the checksum is wrong, so it is not the file that was published",
 }
 OTHER_NAMES = "take version 2 of the data set or Kaggle's copy; images of your own are for get_own_data in notebook 6"
@@ -273,17 +274,15 @@ def why_no_download(error):
     return "no connection to the server" if isinstance(error, requests.ConnectionError) else one_line(error)
 
 
-def kept_images(folder, name="kermany"):
-    """The table's images from a folder of files, kept in the cache until the table or one of the files changes."""
-    files = [(file, (folder / file).stat()) for file in list_images(folder)]
-    key = repr([(file, stat.st_size, stat.st_mtime_ns) for file, stat in files]).encode()
-    path = in_cache(f"{name}-{table_key()}-{short_sum(key)}.npy")
+def cached(source, ingredients, prepare):
+    """Images from the cache, or what `prepare` makes, kept there until the table or `ingredients` (bytes) change."""
+    path = in_cache(f"{source}-{table_key()}-{short_sum(ingredients)}.npy")
     images = read_prepared(path)
     if images is not None:
         return images
-    images, content = read_images(folder, read_table()["filename"]), io.BytesIO()
+    images, content = prepare(), io.BytesIO()
     np.save(content, images)
-    older = set(path.parent.glob(f"{name}-*.npy")) - {path}
+    older = set(path.parent.glob(f"{source}-*.npy")) - {path}
     try:
         write_whole(path, content.getvalue())
         for file in older:
@@ -295,7 +294,8 @@ def kept_images(folder, name="kermany"):
 
 def table_key():
     """Changes when data/metadata.csv or the way images are prepared does."""
-    return short_sum(read_table().to_csv().encode(), f"{SIZE} pixels, preparation {PREPARATION}".encode())
+    table = TABLE.read_text(encoding="utf-8", errors="replace") if TABLE.is_file() else ""  # load_table refuses it
+    return short_sum(table.encode(), f"{SIZE} pixels, preparation {PREPARATION}".encode())
 
 
 def short_sum(*parts):
@@ -323,14 +323,17 @@ def made_once(name, files, archive=None):
             for file, content in files:
                 write_whole(temporary / file, content)
             temporary.rename(folder)
-        except (DataError, OSError):
+        except DataError:
             if not folder.is_dir():  # else another notebook was faster
                 raise
+        except OSError as error:
+            if not folder.is_dir():
+                raise DataError(f"{name} could not be made ({one_line(error)}): try again.") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        if archive:
-            with contextlib.suppress(OSError):
-                in_cache(f"downloads/{archive}").unlink()
+    if archive:
+        with contextlib.suppress(OSError):  # it is not there, or another notebook still reads it
+            in_cache(f"downloads/{archive}").unlink()
     return folder
 
 
@@ -348,7 +351,8 @@ def in_cache(name):
 
 
 def phantom_images():
-    return kept_images(phantom_folder(SIZE), "phantoms")
+    drawing = Path(phantoms.__file__).read_bytes()
+    return cached("phantoms", drawing, lambda: phantoms.draw_images(read_table(), SIZE))
 
 
 def phantom_folder(size):
@@ -391,6 +395,13 @@ def find_images(folder):
     return find_folders([folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"], names)
 
 
+def images_in(folder):
+    """The table's images from a folder of files, prepared anew when one of these changes."""
+    files = [(name, (folder / name).stat()) for name in list_images(folder)]
+    key = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]).encode()
+    return cached("kermany", key, lambda: read_images(folder, read_table()["filename"]))
+
+
 def prepared_real_images():
     """The file of the real images prepared last for this table, or None."""
     name = f"kermany-{table_key()}-*.npy"
@@ -399,7 +410,7 @@ def prepared_real_images():
 
 def kermany_images():
     images = read_prepared(prepared_real_images())
-    return kept_images(download_kermany()) if images is None else images
+    return images_in(download_kermany()) if images is None else images
 
 
 def download_kermany():
@@ -498,7 +509,7 @@ REAL = "real chest X-rays (Kermany et al. 2018, CC BY 4.0)"
 SOURCES = {
     "phantoms": Source("simulated images (phantoms), not patients", True, read_table, phantom_images, phantom_folder),
     "kermany": Source(REAL, True, read_table, kermany_images, lambda size: download_kermany()),
-    "folder": Source(REAL, True, read_table, lambda: kept_images(chosen_folder()), lambda size: chosen_folder()),
+    "folder": Source(REAL, True, read_table, lambda: images_in(chosen_folder()), lambda size: chosen_folder()),
     "medmnist": Source("PneumoniaMNIST, 64 px (CC BY 4.0)", False, medmnist_table, medmnist_images, medmnist_folder),
     "inspirit": Source("the Inspirit AI course's own images", False, inspirit_table, inspirit_images, None),
 }
