@@ -71,9 +71,6 @@ DOWNLOADS = {
 NO_DOWNLOAD = {
     "Proxy": "the proxy of this network refused: put its address, with name and password, in HTTPS_PROXY",
     "SSL": "the server's certificate is not trusted: look at the clock, or ask who runs this network",
-    "timed out": "the server was silent for too long",
-    "Connection broken": "the connection broke off half-way",
-    "ended prematurely": "the connection broke off half-way",
     "does not match the known hash": "the checksum is wrong, so it is not the file that was published",
 }
 OTHER_NAMES = "take version 2 of the data set or Kaggle's copy; images of your own are for get_own_data in notebook 6"
@@ -271,6 +268,10 @@ def why_no_download(error):
             return reason
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code}"
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return f"the server was silent for {TIMEOUT} s"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off half-way"
     return "no connection to the server" if isinstance(error, requests.ConnectionError) else one_line(error)
 
 
@@ -457,13 +458,13 @@ def medmnist_table():
     table["class"] = table["class"].map(CLASSES)
     number = table.groupby(["split", "class"]).cumcount()
     table.loc[(table["split"] == "train") & (number >= 1000), "split"] = "field"
-    number = table.groupby(["split", "class"]).cumcount()
-    table = table[number < table["split"].map({"train": 1000, "test": 200, "field": 200})]
+    table = table[number < table["split"].map({"train": 1000, "test": 200, "field": 1200})]
     return table.assign(index=range(len(table)))[COLUMNS].reset_index(drop=True)
 
 
 def medmnist_images():
-    return read_images(medmnist_folder(), medmnist_table()["filename"])
+    table = medmnist_table()
+    return cached("medmnist", table.to_csv().encode(), lambda: read_images(medmnist_folder(), table["filename"]))
 
 
 @contextlib.contextmanager

@@ -439,8 +439,8 @@ def half(request):
 FAULTS = [
     (None, "no connection to the server"),
     (half, "broke off half-way"),
-    (lambda request: request.server.over.wait(5), "silent for too long"),
-    (lambda request: [half(request), request.server.over.wait(5)], "silent for too long"),
+    (lambda request: request.server.over.wait(5), "silent for 0.3 s"),
+    (lambda request: [half(request), request.server.over.wait(5)], "silent for 0.3 s"),
     (lambda request: request.send_error(404), "the server answered 404"),
     (lambda request: request.send_error(407), "the proxy of this network refused: put its address"),
     (lambda request: send(request, 200, b"another file"), "the checksum is wrong"),
@@ -485,9 +485,16 @@ def no_file_above(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-OBJECTS = np.array([None])  # only unpickling would read them
+class Harm:
+    """An object that does harm when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("what was loaded was run",)
+
+
+HARM = np.array([Harm()], dtype=object)
 BAD_ARRAYS = {
-    "pickled objects": OBJECTS,
+    "pickled objects": HARM,
     "other count": INSPIRIT[:2],
     "no images": INSPIRIT[:0],
     "not finite": INSPIRIT * np.nan,
@@ -559,7 +566,7 @@ CHANGES = {
     "the table": lambda folder: sources.TABLE.write_text(TABLE.replace("IM-0003,", "IM-0004,")),
     "the code": lambda folder: setattr(sources, "PREPARATION", sources.PREPARATION + 1),
     "the cache cut": lambda folder: os.truncate(next(sources.CACHE.glob("*.npy")), 1000),
-    "the cache pickled": lambda folder: next(sources.CACHE.glob("*.npy")).write_bytes(OBJECTS.dumps()),
+    "the cache pickled": lambda folder: next(sources.CACHE.glob("*.npy")).write_bytes(HARM.dumps()),
 }
 
 

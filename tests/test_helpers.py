@@ -139,7 +139,8 @@ def test_positions_are_taken_from_tables_in_any_order_and_others_refused():
             helpers.plot_one_image(IMAGES, index=index)
     rows = pd.DataFrame({"index": [9, 7, 8], "class": TWO, "patient": ["a", "b", "c"]}, index=[40, 20, 30])
     axes = helpers.plot_images(IMAGES, titles=rows["patient"], columns=2)
-    assert axes.shape == (2, 2) and not any(ax.axison for ax in axes.flat)
+    assert helpers.plot_images([IMAGE] * 6).shape == (2, 5) and axes.shape == (2, 2)
+    assert not any(ax.axison for ax in axes.flat)
     assert [ax.get_title() for ax in axes.flat[:3]] == ["a", "b", "c"]
     assert "pneumonia" in helpers.plot_one_image(IMAGES, rows["class"], 1).get_title()
     helpers.save_result("knn", "test", rows["index"], rows["class"].reset_index(drop=True), [0.1, 0.9, 0.2], 1, 2)
