@@ -24,7 +24,6 @@ export QUICK PNEUMONIA_DATA PNEUMONIA_EXTERNAL
 run: .venv/ready
 	@$(COURSE) tools/run.py
 
-test: export QUICK := $(or $(QUICK),1)
 test: export PNEUMONIA_DATA := $(or $(PNEUMONIA_DATA),phantoms)
 test: .venv/ready-for-tests
 	$(COURSE) -m ruff check .

@@ -480,9 +480,9 @@ def check_3_3(model, aucs):
 
 
 def notebook_4_rows():
-    """Positions of the training images (fewer in a quick run and of simulated images) and of the validation images."""
+    """Positions of the training images (fewer in a quick run) and of the validation images."""
     training, validation = helpers.split_by_patient(helpers.get_metadata())
-    return training[:640] if helpers.QUICK or helpers.are_simulated() else training, validation
+    return training[:640] if helpers.is_quick() else training, validation
 
 
 def refuse_other_auc(auc, features):

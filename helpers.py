@@ -53,7 +53,7 @@ def describe_setup():
     packages = ["numpy", "pandas", "scikit-learn", "tensorflow", "keras"]
     print(", ".join([f"Python {platform.python_version()}"] + [f"{name} {_version(name)}" for name in packages]))
     print(f"Images: {sources.describe_source()}")
-    if QUICK:
+    if is_quick():
         print("Quick run: fewer images and epochs, so scores are lower than they could be.")
 
 
@@ -146,6 +146,11 @@ def split_by_patient(metadata):
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
+
+
+def is_quick():
+    """True where fewer images and epochs shall do: with QUICK=1, and on simulated images, which are easier."""
+    return QUICK or are_simulated()
 
 
 def are_simulated(elsewhere=False):
@@ -289,7 +294,8 @@ def score(labels, probabilities, threshold=0.5):
 def results_name():
     """Under which name results are kept: real images are "kermany", from a folder too; a quick run stays apart."""
     source = sources.choose_source()
-    return ("kermany" if source == "folder" else source) + ("_quick" if QUICK else "")
+    name = "kermany" if source == "folder" else source
+    return f"{name}_quick" if QUICK and not are_simulated() else name  # on simulated images every run is quick
 
 
 def own_path(ending):

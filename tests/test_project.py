@@ -188,7 +188,7 @@ def test_notebooks_quote_the_scores_of_every_seed():
 
 def test_bands_hold_the_stored_results():
     bands = stored("bands")
-    assert set(bands) == {"kermany", "kermany_quick", "phantoms", "phantoms_quick"}
+    assert set(bands) == {"kermany", "kermany_quick", "phantoms"}
     names = {f"{model} {split}" for model in helpers.MODELS for split in SPLITS[:3]}
     assert all(set(of_images) == names for of_images in bands.values())
     for images in ("kermany", "phantoms"):

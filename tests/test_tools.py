@@ -80,7 +80,7 @@ def test_refresh_stores_outputs_of_notebooks_and_solutions_times_and_memory(writ
     [
         ("phantoms", False, "--refresh", "real X-rays"),
         (REAL, True, "--refresh", "full runs"),
-        (REAL, False, "--times", "full runs on simulated images"),
+        (REAL, False, "--times", "for simulated images"),
         ("no-such-thing", False, "--times", 'PNEUMONIA_DATA is "no-such-thing"'),
     ],
 )
@@ -181,17 +181,18 @@ def fake_notebooks(write, monkeypatch):
 def test_seeds_are_stored_beside_what_was_not_measured(fake_notebooks, monkeypatch):
     fake_notebooks("check_band(...)", "02_models.ipynb")
     fake_notebooks("look()", "03_other.ipynb")
+    monkeypatch.setenv("PNEUMONIA_DATA", REAL)
     old = pd.DataFrame({"model": ["old", "knn"], "split": "test", "seed": 0, "auc": 0.5})
-    (helpers.RESULTS / "phantoms.json").write_text(old.to_json(orient="records"))
-    old.to_csv(helpers.RESULTS / "phantoms_predictions.csv", index=False)
+    (helpers.RESULTS / "kermany.json").write_text(old.to_json(orient="records"))
+    old.to_csv(helpers.RESULTS / "kermany_predictions.csv", index=False)
     call(measure, "seeds", "02", monkeypatch=monkeypatch)
-    runs = json.loads((helpers.RESULTS / "phantoms.json").read_text())
+    runs = json.loads((helpers.RESULTS / "kermany.json").read_text())
     assert [(run["model"], run["seed"]) for run in runs] == [("old", 0), *(("knn", seed) for seed in measure.SEEDS)]
-    answers = pd.read_csv(helpers.RESULTS / "phantoms_predictions.csv")
+    answers = pd.read_csv(helpers.RESULTS / "kermany_predictions.csv")
     assert list(answers["model"]) == ["old"] + ["knn"] * 10 and set(answers["seed"]) == {0}
     bands = measure.sources.read_json(helpers.RESULTS / "bands.json")
-    assert [*bands] == ["kermany", "phantoms", "phantoms_quick"] and "old test" in bands["kermany"]
-    assert bands["phantoms"]["knn test"] == [round(min(run["auc"] for run in runs[1:]) - 0.03, 3), 1]
+    assert [*bands] == ["kermany", "kermany_quick"] and "old test" in bands["kermany"]
+    assert bands["kermany"]["knn test"] == [round(min(run["auc"] for run in runs[1:]) - 0.03, 3), 1]
     with pytest.raises(SystemExit, match="No notebook 03"):
         call(measure, "seeds", "03", monkeypatch=monkeypatch)
 
