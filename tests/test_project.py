@@ -116,6 +116,13 @@ def test_the_exam_on_all_images_is_quoted_as_measured():
     assert f"accuracy {short(exams['0']['accuracy'])} and AUC {short(exams['0']['auc'])} on all 624" in in_a_row(README)
 
 
+def test_notebook_7_quotes_every_trial():
+    runs = pd.DataFrame(stored("exam_trials")).drop(columns="seed").groupby("recipe")
+    for name, scores in runs.mean().iterrows():
+        row = re.search(rf"^\| {re.escape(name)} \|.*$", NOTEBOOKS, flags=re.MULTILINE)[0]
+        assert all(f"{figure:.3f}" in row for figure in scores), row
+
+
 def test_data_card_quotes_the_measured_figures_of_the_phantoms():
     measured = stored("phantom_realism")
     for model, title in [("knn", "nearest"), ("logistic_regression", "logistic"), ("cnn", "convolutional")]:

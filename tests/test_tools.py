@@ -153,6 +153,25 @@ def test_what_is_scored_is_the_best_epoch(own_project):
     assert fit(4) == pytest.approx(fit(1))
 
 
+def test_short_numbers_are_rounded_where_the_machine_has_none(monkeypatch):
+    monkeypatch.setattr(measure.networks, "choose_precision", lambda: "float32")
+    image, layer = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype("float32"), keras.layers.Conv2D(4, 3)
+    exact = layer(image).numpy()
+    with measure.short_numbers() as name:
+        rounded = layer(image).numpy()
+    assert name == "bfloat16, by rounding" and np.array_equal(layer(image), exact)
+    assert np.array_equal(rounded, measure.short(rounded)) and 0 < np.abs(rounded - exact).max() < 0.05
+
+
+def test_trials_give_the_scores_of_each_seed_and_of_their_mean(own_project, monkeypatch):
+    table = measure.all_images.list_all_images().groupby(["split", "class"]).head(12)
+    monkeypatch.setattr(measure.all_images, "list_all_images", lambda: table)
+    monkeypatch.setattr(measure, "TRIALS", {"weighed": (measure.framed_and_weighed, measure.TILT_AND_LIGHT)})
+    rows = measure.measure_trials(epochs=1)
+    assert [row["seed"] for row in rows] == [*measure.SEEDS, "mean"]
+    assert all(0 <= row[name] <= 1 for row in rows for name in ("validation auc", "yardstick auc", "specificity"))
+
+
 @pytest.fixture
 def fake_notebooks(write, monkeypatch):
     """Notebooks that are not executed: each keeps the results of a model, whose answers differ by seed."""

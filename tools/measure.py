@@ -6,6 +6,7 @@ python tools/measure.py seeds 04 06   of the seeds only these notebooks; results
                                       02 to 04 with every seed in results/own: measure those before
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -18,6 +19,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from sklearn import linear_model, pipeline, preprocessing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -51,8 +53,36 @@ def fit(model, training, validation, epochs):
     return scores | {"loss": min(history.history["val_loss"])}
 
 
+def short(values):
+    """Numbers rounded to 16 bits, as bfloat16 keeps them; on the way back the slopes are rounded, too."""
+    return tf.cast(tf.cast(values, "bfloat16"), "float32")
+
+
+def short_convolution(layer, inputs):
+    product = tf.nn.convolution(short(inputs), short(layer.kernel), padding=layer.padding.upper())
+    return layer.activation(short(short(product) + short(layer.bias)))
+
+
+def short_dense(layer, inputs, **settings):
+    if layer.units == 1:  # the last one is long in mixed precision, too
+        return layer.activation(inputs @ layer.kernel + layer.bias)
+    return layer.activation(short(short(short(inputs) @ short(layer.kernel)) + short(layer.bias)))
+
+
+@contextlib.contextmanager
+def short_numbers():
+    """Mixed precision, with its name: in the format this machine is fast in, or else by rounding in float32."""
+    policy = networks.choose_precision()
+    if policy != "float32":
+        yield policy
+    else:
+        with mock.patch.object(layers.Conv2D, "call", short_convolution):
+            with mock.patch.object(layers.Dense, "call", short_dense):
+                yield "bfloat16, by rounding"
+
+
 def train_all(recipes, seeds, mixed=False):
-    """A row of scores on validation images for each recipe and seed; mixed: in the fast short number format.
+    """A row of scores on validation images for each recipe and seed; mixed: in short numbers.
 
     recipes: {name: function of training images, validation images and seed, which returns the arguments of fit}.
     """
@@ -61,9 +91,9 @@ def train_all(recipes, seeds, mixed=False):
     result = []
     for name, seed in itertools.product(recipes, seeds):
         keras.backend.clear_session()  # which goes back to float32, too
-        precision = networks.choose_precision() if mixed else "float32"
-        keras.utils.set_random_seed(seed)
-        scores = fit(*recipes[name](*parts, seed))
+        with short_numbers() if mixed else contextlib.nullcontext("float32") as precision:
+            keras.utils.set_random_seed(seed)
+            scores = fit(*recipes[name](*parts, seed))
         result.append({"recipe": name, "precision": precision, "seed": seed, **scores})
         print(result[-1], flush=True)
     return result
@@ -147,6 +177,81 @@ def examine_at_threshold(answers, patients):
         "from": dict(zip(scores, ends[0], strict=True)),
         "to": dict(zip(scores, ends[1], strict=True)),
     }
+
+
+def framed(images, labels, widest=1.0):
+    """A batch cut at random at the four sides and stretched, as in notebook 7; widest: a share of its widest cuts."""
+    count = tf.shape(images)[0]
+    cut = tf.random.uniform((count, 4)) * np.float32([10, 7, 14, 7]) * widest / 64
+    boxes = tf.concat([cut[:, :2], 1 - cut[:, 2:]], axis=1)
+    return tf.image.crop_and_resize(images, boxes, tf.range(count), (64, 64)), labels
+
+
+def framed_and_blurred(images, labels):
+    """The same, made smaller by another factor in each batch, and large again."""
+    side = tf.random.uniform((2,), 32, 65, tf.int32)
+    return tf.image.resize(tf.image.resize(framed(images, labels)[0], side), (64, 64)), labels
+
+
+def framed_and_weighed(images, labels):
+    """The same, with weights: all healthy images count as much as all ill ones."""
+    return *framed(images, labels), tf.gather([1.94, 0.67], labels)
+
+
+def as_it_is(*batch):
+    return batch
+
+
+ONE_MEAN_AND_SPREAD = [partial(layers.LayerNormalization, (1, 2, 3), center=False, scale=False)]
+TILT_AND_LIGHT = [
+    partial(layers.RandomRotation, 10 / 360, **FILL),
+    partial(layers.RandomBrightness, 0.15, value_range=(0, 1)),
+    partial(layers.RandomContrast, 0.3, value_range=(0, 1)),
+]
+TRIALS = {  # what happens to a batch, and first layers
+    "nothing": (as_it_is, []),
+    "shifts and zooms with black borders": (as_it_is, SHIFTS_AND_ZOOMS),
+    "framing, half as wide": (partial(framed, widest=0.5), []),
+    "framing": (framed, []),
+    "framing, one and a half times as wide": (partial(framed, widest=1.5), []),
+    "framing, tilt, brightness and contrast": (framed, TILT_AND_LIGHT),
+    "framing and random sharpness": (framed_and_blurred, []),
+    "framing, one mean and spread for all images": (framed, ONE_MEAN_AND_SPREAD),
+    "framing, both classes of equal weight": (framed_and_weighed, []),
+}
+
+
+def measure_trials(epochs=8):
+    """Notebook 3's network on all training images: AUCs on three kinds of validation images, of each and of the mean.
+
+    And the scores on the yardstick at the threshold that finds 95 of 100 of the ill on the images as they are.
+    """
+    table = all_images.list_all_images()
+    images = helpers.in_colour(sources.read_all([Path(path) for path in table["path"]]) / np.float32(255))
+    labels, split = table["class"].to_numpy(), table["split"]
+    train, plain, truth = images[split == "train"], images[split == "validation"], labels[split == "validation"]
+    cut = tf.image.resize(plain[:, :56], (64, 64)).numpy()
+    kinds = {"validation": plain, "yardstick": cut, "disturbed": disturbed(plain, 100_000)}
+    rows = tf.data.Dataset.from_tensor_slices((train, labels[split == "train"]))
+    result = []
+    for name, (change, first) in TRIALS.items():
+        answers = {}
+        for seed in SEEDS:
+            keras.backend.clear_session()
+            keras.utils.set_random_seed(seed)
+            stream, begin = rows.shuffle(len(train), seed).batch(32).map(change), [layer() for layer in first]
+            rate = schedules.CosineDecay(1e-3, epochs * len(stream))
+            model = small_network(None, None, seed, lambda parts, begin=begin: [*begin, *parts], rate)[0]
+            fit(model, [stream], (cut, truth), epochs)
+            answers[seed] = {kind: model.predict(kinds[kind], verbose=0).ravel() for kind in kinds}
+        answers["mean"] = {kind: np.mean([answers[seed][kind] for seed in SEEDS], axis=0) for kind in kinds}
+        for seed, p in answers.items():
+            aucs = {f"{kind} auc": helpers.score(truth, p[kind])["auc"] for kind in kinds}
+            threshold = publish.find_threshold(pd.DataFrame({"label": truth, "probability": p["validation"]}))
+            frozen = helpers.score(truth, p["yardstick"], threshold)
+            result.append({"recipe": name, "seed": seed, **aucs, **{key: frozen[key] for key in list(frozen)[2:]}})
+            print(result[-1], flush=True)
+    return result
 
 
 def measure_exam():
@@ -233,7 +338,7 @@ TRIED = {
 
 def measure_vgg16():
     taken = {"all at once, the article's": at_once}
-    return train_all(taken, range(10), mixed=True) + train_all(taken | TRIED, SEEDS)
+    return train_all(taken, range(10)) + train_all(TRIED, SEEDS) + train_all(taken, SEEDS, mixed=True)
 
 
 def measure_phantoms():
@@ -278,6 +383,7 @@ EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measur
     "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
     "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
+    "trials": ("exam_trials.json", 45, "what may be done to notebook 7's images, with a small network", measure_trials),
     "exam": ("further.json", 75, "notebook 7 with three seeds; stores that of the first", measure_exam),
     "phantoms": ("phantom_realism.json", 5, "how like real images the simulated are; after seeds", measure_phantoms),
 }
