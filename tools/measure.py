@@ -19,7 +19,6 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from sklearn import linear_model, pipeline, preprocessing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,6 +29,7 @@ from data import all_images, field, phantoms, sources
 from tools import publish, run
 
 keras = networks.import_keras()
+tf = sys.modules["tensorflow"]  # which Keras has imported, without its greetings
 layers, schedules = keras.layers, keras.optimizers.schedules
 SEEDS = (0, 1, 2)
 MARGIN = 0.03  # of a band, on both sides of what the seeds gave
@@ -43,11 +43,11 @@ SHIFTS_AND_ZOOMS = [partial(layers.RandomTranslation, 0.1, 0.1, **FILL), partial
 def fit(model, training, validation, epochs):
     """Train a compiled model, give it the weights of its epoch of lowest validation loss, and score it there.
 
-    training, validation: (images, labels). Returns helpers.score's and the loss.
+    validation: (images, labels); training: the same, or [a stream of batches]. Returns helpers.score's and the loss.
     """
     shutil.rmtree(networks.weights_path("measured").with_suffix(".backup"), ignore_errors=True)  # of another training
-    callbacks = networks.training_callbacks("measured", epochs)
-    history = model.fit(*training, validation_data=validation, epochs=epochs, verbose=0, callbacks=callbacks)
+    settings = {"epochs": epochs, "callbacks": networks.training_callbacks("measured", epochs), "verbose": 0}
+    history = model.fit(*training, validation_data=validation, shuffle=len(training) == 2, **settings)
     networks.load_best_weights(model, "measured")
     scores = helpers.score(validation[1], model.predict(validation[0], verbose=0))
     return scores | {"loss": min(history.history["val_loss"])}
@@ -221,7 +221,7 @@ TRIALS = {  # what happens to a batch, and first layers
 }
 
 
-def measure_trials(epochs=8):
+def measure_trials(epochs=5):
     """Notebook 3's network on all training images: AUCs on three kinds of validation images, of each and of the mean.
 
     And the scores on the yardstick at the threshold that finds 95 of 100 of the ill on the images as they are.
