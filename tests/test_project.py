@@ -207,11 +207,14 @@ def test_bands_hold_the_stored_results():
 
 def test_the_recipe_of_notebook_4_is_the_best_on_validation_patients():
     runs = pd.DataFrame(stored("vgg16_recipes"))
+    rounded, runs = [runs[runs["precision"].eq("float32") == in_float32] for in_float32 in (False, True)]
     taken = runs["recipe"] == "all at once, the article's"
     aucs = runs[taken].set_index("seed")["auc"]
     assert list(aucs.index) == list(range(10)) and aucs.min() > 0.98
     assert f"from {aucs.min():.3f} to {aucs.max():.3f}".replace("0.", ".") in NOTEBOOKS
     assert aucs.mean() > runs[~taken].groupby("recipe")["auc"].mean().max()
+    in_short, in_long = ("{}, {} and {}".format(*map(short, of_three)) for of_three in (rounded["auc"], aucs[:3]))
+    assert f"AUCs of {in_short} in short numbers and of {in_long} in long ones" in in_a_row(NOTEBOOKS)
 
 
 def test_notebook_3_quotes_every_recipe_that_was_tried():
