@@ -163,13 +163,19 @@ def test_short_numbers_are_rounded_where_the_machine_has_none(monkeypatch):
     assert np.array_equal(rounded, measure.short(rounded)) and 0 < np.abs(rounded - exact).max() < 0.05
 
 
-def test_trials_give_the_scores_of_each_seed_and_of_their_mean(own_project, monkeypatch):
-    table = measure.all_images.list_all_images().groupby(["split", "class"]).head(12)
+def test_trials_that_are_stored_are_not_repeated(own_project, monkeypatch):
+    table = measure.all_images.list_all_images().groupby(["split", "class"]).head(20)
     monkeypatch.setattr(measure.all_images, "list_all_images", lambda: table)
-    monkeypatch.setattr(measure, "TRIALS", {"weighed": (measure.framed_and_weighed, measure.TILT_AND_LIGHT)})
-    rows = measure.measure_trials(epochs=1)
-    assert [row["seed"] for row in rows] == [*measure.SEEDS, "mean"]
-    assert all(0 <= row[name] <= 1 for row in rows for name in ("validation auc", "yardstick auc", "specificity"))
+    monkeypatch.setattr(measure, "SEEDS", (3,))
+    monkeypatch.setattr(helpers, "SEED", 0)
+    small = [keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]
+    monkeypatch.setattr(measure.networks, "build_vgg16", lambda first: keras.Sequential([*first, *small]))
+    helpers.RESULTS.mkdir()
+    measure.store("trials.json", [{"recipe": "framing", "seed": 3, "yardstick": 0.5}])
+    measure.measure_trials(epochs=1)
+    rows = measure.sources.read_json(helpers.RESULTS / "trials.json")
+    assert sorted(row["recipe"] for row in rows) == sorted(measure.TRIALS) and rows[0]["yardstick"] == 0.5
+    assert all(0 <= row[name] <= 1 for row in rows[1:] for name in ("validation", "yardstick", "specificity"))
 
 
 @pytest.fixture
