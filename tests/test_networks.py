@@ -197,13 +197,14 @@ def test_a_training_killed_while_its_backup_was_written_starts_anew(name, left, 
 
 @pytest.mark.parametrize("what", ["name", "seed", "quick", "images"])
 def test_another_training_neither_goes_on_with_this_one_nor_takes_its_weights(what, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PNEUMONIA_DATA", str(tmp_path))
     train([1, 3], stop=2)
     before = networks.weights_path("small").read_bytes()
     printed_epochs(capsys)
     with monkeypatch.context() as other:
         other.setattr(helpers, "SEED", int(what == "seed"))
         other.setattr(helpers, "QUICK", what == "quick")
-        other.setenv("PNEUMONIA_DATA", str(tmp_path) if what == "images" else "phantoms")
+        other.setenv("PNEUMONIA_DATA", "phantoms" if what == "images" else str(tmp_path))
         name = "other" if what == "name" else "small"
         model, _ = train([5, 6], name=name)
         assert printed_epochs(capsys) == ["epoch 1/2", "epoch 2/2"] and best_weight(model, name) == 5
