@@ -42,8 +42,7 @@ MODELS = {  # name in results: (words, notebook that trains it)
     "vgg16_augmented": ("VGG16, prepared", 6),
 }
 # an empty table whose columns have their types: those of a table joined to it stay numbers
-NO_PREDICTION = {"model": "", "split": "", "seed": 0, "index": 0, "label": 0, "probability": 0.0}
-NO_PREDICTIONS = pd.DataFrame([NO_PREDICTION])[:0]
+NO_PREDICTIONS = pd.DataFrame([{"model": "", "split": "", "seed": 0, "index": 0, "label": 0, "probability": 0.0}])[:0]
 CLASS_NAMES = ["healthy", "pneumonia"]
 CLASS_COLORS = ["#0173b2", "#de8f05"]  # blue and orange: told apart by the colour-blind too
 
@@ -125,8 +124,7 @@ def get_own_data(folder):
     """
     folder = sources.find_folders([Path(str(folder)).expanduser()], CLASS_NAMES)
     paths, labels = sources.list_classes(folder, CLASS_NAMES)
-    grey = np.stack([sources.read_image(path) for path in paths])
-    return in_colour(grey / np.float32(255)), labels
+    return in_colour(sources.read_all(paths) / np.float32(255)), labels
 
 
 def split_by_patient(metadata):
@@ -292,10 +290,9 @@ def score(labels, probabilities, threshold=0.5):
 
 
 def results_name():
-    """Under which name results are kept: real images are "kermany", from a folder too; a quick run stays apart."""
+    """Under which name results are kept: "kermany" from a folder, too; a quick run on real images stays apart."""
     source = sources.choose_source()
-    name = "kermany" if source == "folder" else source
-    return f"{name}_quick" if QUICK and not are_simulated() else name  # on simulated images every run is quick
+    return ("kermany" if source == "folder" else source) + "_quick" * (QUICK and source != "phantoms")
 
 
 def own_path(ending):
@@ -332,8 +329,7 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook)
     scores, run = score(labels, probability), {"model": model, "split": split, "seed": SEED}
     check_count(indices, len(labels), "indices")
     table = {**run, "index": np.ravel(indices), "label": np.ravel(labels), "probability": probability}
-    results = read_kept(own_path(".json"), [])
-    results = [result for result in results if any(result.get(key) != run[key] for key in run)]
+    results = [old for old in read_kept(own_path(".json"), []) if any(old.get(key) != run[key] for key in run)]
     results.append({**run, **scores, "seconds": seconds, "notebook": notebook})
     old = read_kept(own_path("_predictions.csv"), NO_PREDICTIONS)
     old = old[(old[list(run)] != pd.Series(run)).any(axis=1)]
@@ -383,9 +379,8 @@ def load_results():
 def check_band(model, split, scores):
     """Print whether the AUC in scores, from score(), lies where runs with several seeds had it (results/bands.json)."""
     band = read_kept(RESULTS / "bands.json", {}).get(results_name(), {}).get(f"{model} {split}")
-    verdict = "no earlier runs on these images to compare with"
-    if band is not None:
-        verdict = f"AUC in the expected band: {bool(band[0] <= scores['auc'] <= band[1])}"
+    inside = bool(band and band[0] <= scores["auc"] <= band[1])
+    verdict = f"AUC in the expected band: {inside}" if band else "no earlier runs on these images to compare with"
     print(f"{model}, {split}: {verdict}")
 
 
