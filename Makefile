@@ -8,7 +8,7 @@
 # make site        the course as a site into build/site, from the stored outputs
 # make soak        the notebooks ten times in a row, each time with the stored outputs; watch that nothing grows (hours)
 # make lock        write requirements.lock and that of the tests anew after a change of requirements.txt
-# PYTHON=python3.12 picks a Python, QUICK=1 trains less, PNEUMONIA_DATA=... and PNEUMONIA_EXTERNAL=... choose the images (see data/README.md)
+# PYTHON=python3.12 picks a Python, QUICK=1 trains less on real images, PNEUMONIA_DATA=... and PNEUMONIA_EXTERNAL=... choose the images (see data/README.md)
 
 PYTHON ?= python3
 COURSE := .venv/bin/python
