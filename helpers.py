@@ -56,6 +56,11 @@ def describe_setup():
         print("Quick run: fewer images and epochs, so scores are lower than they could be.")
 
 
+def is_quick():
+    """True where fewer images and epochs shall do: with QUICK=1, and on simulated images, which are easier."""
+    return QUICK or are_simulated()
+
+
 def _version(name):
     try:
         return version(name)
@@ -144,11 +149,6 @@ def split_by_patient(metadata):
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
-
-
-def is_quick():
-    """True where fewer images and epochs shall do: with QUICK=1, and on simulated images, which are easier."""
-    return QUICK or are_simulated()
 
 
 def are_simulated(elsewhere=False):
@@ -292,7 +292,7 @@ def score(labels, probabilities, threshold=0.5):
 def results_name():
     """Under which name results are kept: "kermany" from a folder, too; a quick run on real images stays apart."""
     source = sources.choose_source()
-    return ("kermany" if source == "folder" else source) + "_quick" * (QUICK and source != "phantoms")
+    return ("kermany" if source == "folder" else source) + ("_quick" if QUICK and source != "phantoms" else "")
 
 
 def own_path(ending):
@@ -329,7 +329,7 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook)
     scores, run = score(labels, probability), {"model": model, "split": split, "seed": SEED}
     check_count(indices, len(labels), "indices")
     table = {**run, "index": np.ravel(indices), "label": np.ravel(labels), "probability": probability}
-    results = [old for old in read_kept(own_path(".json"), []) if any(old.get(key) != run[key] for key in run)]
+    results = [other for other in read_kept(own_path(".json"), []) if any(other.get(key) != run[key] for key in run)]
     results.append({**run, **scores, "seconds": seconds, "notebook": notebook})
     old = read_kept(own_path("_predictions.csv"), NO_PREDICTIONS)
     old = old[(old[list(run)] != pd.Series(run)).any(axis=1)]

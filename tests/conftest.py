@@ -21,6 +21,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 def simulated_images(monkeypatch):
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
     monkeypatch.delenv("PNEUMONIA_EXTERNAL", raising=False)
+    monkeypatch.setattr(helpers, "QUICK", False)  # whatever was asked of the notebooks that run beside the tests
     sources.say_once.cache_clear()
 
 
@@ -32,8 +33,8 @@ def no_results_of_others(monkeypatch, tmp_path):
 
 @pytest.fixture
 def own_project(monkeypatch, tmp_path):
-    """Results and weights lie in a folder of the test's own; the seed is 0 and no run is quick."""
-    for name, value in {"PROJECT": tmp_path, "RESULTS": tmp_path / "results", "SEED": 0, "QUICK": False}.items():
+    """Results and weights lie in a folder of the test's own; the seed is 0."""
+    for name, value in {"PROJECT": tmp_path, "RESULTS": tmp_path / "results", "SEED": 0}.items():
         monkeypatch.setattr(helpers, name, value)
     yield tmp_path
     plt.close("all")

@@ -65,7 +65,6 @@ def read_once(monkeypatch, data):
     monkeypatch.setattr(helpers, "get_train_data", lambda: (data.images, data.labels))
     monkeypatch.setattr(helpers, "get_test_data", lambda: (data.test_images, data.test_labels))
     monkeypatch.setattr(helpers, "split_by_patient", lambda metadata: (data.training, data.validation))
-    monkeypatch.setattr(helpers, "QUICK", False)
 
 
 @pytest.fixture

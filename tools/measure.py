@@ -133,8 +133,7 @@ def measure_seeds(*numbers):
     if not paths:
         sys.exit(f"No notebook {' or '.join(numbers)} compares its scores with a band: name one that does, such as 02.")
     source = helpers.results_name().removesuffix("_quick")
-    both = [f"{source}_quick"] if helpers.QUICK else [source, f"{source}_quick"]
-    for name in [source] if helpers.are_simulated() else both:
+    for name in [helpers.results_name()] if helpers.is_quick() else [source, f"{source}_quick"]:
         os.environ["QUICK"] = str(int(name != source))
         _, runs, answers = execute_with_seeds(paths, name)
         bands = sources.read_json(helpers.RESULTS / "bands.json")
