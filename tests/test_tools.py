@@ -13,9 +13,9 @@ import pytest
 from conftest import check_sentence
 
 import helpers
-from tools import measure, publish, run
+from tools import measure, publish, run, trials
 
-keras = measure.keras
+keras, layers = measure.keras, measure.layers
 REAL = "notebooks"  # any folder stands for the real images as long as nobody reads one
 
 
@@ -163,19 +163,60 @@ def test_short_numbers_are_rounded_where_the_machine_has_none(monkeypatch):
     assert np.array_equal(rounded, measure.short(rounded)) and 0 < np.abs(rounded - exact).max() < 0.05
 
 
-def test_trials_that_are_stored_are_not_repeated(own_project, monkeypatch):
-    table = measure.all_images.list_all_images().groupby(["split", "class"]).head(20)
-    monkeypatch.setattr(measure.all_images, "list_all_images", lambda: table)
-    monkeypatch.setattr(measure, "SEEDS", (3,))
-    monkeypatch.setattr(helpers, "SEED", 0)
-    small = [keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]
-    monkeypatch.setattr(measure.networks, "build_vgg16", lambda first: keras.Sequential([*first, *small]))
+def test_images_are_changed_at_random_as_strongly_as_asked():
+    images = np.random.default_rng(0).random((3, 8, 8, 3)).astype("float32")
+    seed = keras.random.SeedGenerator(0)
+    assert np.allclose(trials.change(images, seed, framing=0, tilt=0, light=0), images, atol=1e-6)
+    for only in ({"framing": 1}, {"tilt": 10}, {"light": 1}):
+        changed = np.asarray(trials.change(images, seed, **({"framing": 0, "tilt": 0, "light": 0} | only)))
+        assert np.abs(changed - images).max(axis=(1, 2, 3)).min() > 0.01 and 0 <= changed.min() <= changed.max() <= 1
+    assert np.array_equal(trials.Change()(images), images)
+
+
+@pytest.fixture
+def small_trials(own_project, monkeypatch):
+    """Few images, a small network, one seed."""
+    table = trials.all_images.list_all_images().groupby(["split", "class"]).sample(20, random_state=0)
+    table = table.reset_index(drop=True)
+    monkeypatch.setattr(trials.all_images, "list_all_images", lambda: table)
+    monkeypatch.setattr(trials, "load", trials.load.__wrapped__)
+    monkeypatch.setattr(trials, "SEEDS", (3,))
+    monkeypatch.setattr(helpers, "results_name", lambda: "kermany")
+
+    def build(changes, size):
+        return keras.Sequential([keras.Input((size, size, 3)), *changes, layers.Flatten(), layers.Dense(1, "sigmoid")])
+
+    monkeypatch.setitem(trials.RECIPE, "build", build)
+    some = ("AdamW, 8 epochs", "one image per patient, 4 epochs", "contrast equalised", "notebook 4's network")
+    monkeypatch.setattr(trials, "TRIALS", {name: trials.TRIALS[name] | {"epochs": 1} for name in some})
     helpers.RESULTS.mkdir()
-    measure.store("trials.json", [{"recipe": "framing", "seed": 3, "yardstick": 0.5}])
-    measure.measure_trials(epochs=1)
-    rows = measure.sources.read_json(helpers.RESULTS / "trials.json")
-    assert sorted(row["recipe"] for row in rows) == sorted(measure.TRIALS) and rows[0]["yardstick"] == 0.5
-    assert all(0 <= row[name] <= 1 for row in rows[1:] for name in ("validation", "yardstick", "specificity"))
+
+
+def test_trials_that_are_stored_are_not_repeated(small_trials, monkeypatch):
+    trials.store("trials.json", [{"recipe": "contrast equalised", "seed": 3, "mean": 0.5}])
+    call(trials, monkeypatch=monkeypatch)
+    rows = trials.sources.read_json(helpers.RESULTS / "trials.json")
+    assert [row["recipe"] for row in rows] == [*trials.TRIALS] and rows[2]["mean"] == 0.5
+    assert all(0 <= row[name] <= 1 for row in rows[:2] for name in ("yardstick", "disturbed", "mean", "specificity"))
+
+
+def test_a_recipe_is_examined_beside_others(small_trials, monkeypatch):
+    trials.store("further.json", {"notebook 7": {}})
+    call(trials, "AdamW, 8 epochs", monkeypatch=monkeypatch)
+    exams = trials.sources.read_json(helpers.RESULTS / "further.json")
+    assert [*exams] == ["notebook 7", "AdamW, 8 epochs"] and [*exams["AdamW, 8 epochs"]] == ["3", "mean"]
+    with pytest.raises(SystemExit, match="no recipe AdamX"):
+        call(trials, "AdamX", monkeypatch=monkeypatch)
+
+
+def test_an_exam_takes_its_threshold_from_the_yardstick():
+    labels = np.arange(40) % 2
+    p = np.where(labels == 1, np.arange(40) / 50, 0.3)
+    table = pd.DataFrame({"index": range(40), "label": labels, "probability": p, "split": "yardstick"})
+    answers = pd.concat([table, table.assign(split="test", probability=p + 0.2)])
+    exam = trials.examine(answers, np.arange(40))
+    assert exam["threshold"] == 0.06 and (exam["sensitivity"], exam["specificity"]) == (1, 0)
+    assert exam["from"]["auc"] <= exam["auc"] <= exam["to"]["auc"]
 
 
 @pytest.fixture
@@ -222,16 +263,15 @@ def test_seeds_are_stored_beside_what_was_not_measured(fake_notebooks, monkeypat
         call(measure, "seeds", "03", monkeypatch=monkeypatch)
 
 
-def test_the_exam_gives_every_seed_and_their_mean(fake_notebooks, monkeypatch):
+def test_the_exam_stores_notebook_7_and_what_it_answered(fake_notebooks, monkeypatch):
     path = fake_notebooks("examine()", "07_exam.ipynb")
     monkeypatch.setenv("PNEUMONIA_DATA", REAL)
     table = pd.DataFrame({"patient": [f"child {n // 2}" for n in range(10)]})
     monkeypatch.setattr(measure.all_images, "list_all_images", lambda: table)
+    measure.store("further.json", {"AdamW, 8 epochs": {}})
     call(measure, "exam", monkeypatch=monkeypatch)
-    exams = json.loads((helpers.RESULTS / "further.json").read_text())["at the threshold"]
-    assert [*exams] == ["0", "1", "2", "mean"]
-    assert [exam["threshold"] for exam in exams.values()] == pytest.approx([0.7, 0.3, 0.3, 0.433], abs=1e-3)
-    assert exams["0"]["accuracy"] == 1 and exams["1"]["accuracy"] == 0.5 and exams["mean"]["specificity"] == 1
+    exams = json.loads((helpers.RESULTS / "further.json").read_text())
+    assert [*exams] == ["AdamW, 8 epochs", "notebook 7"] and exams["notebook 7"]["accuracy"] == 1
     assert nbformat.read(path, as_version=4).metadata["seed"] == 0
     kept = pd.read_csv(helpers.RESULTS / "kermany_predictions.csv")  # for the envelopes of notebook 8
     assert set(kept["split"]) == {"external"} and list(kept["seed"]) == [0] * 10

@@ -9,7 +9,6 @@ python tools/measure.py seeds 04 06   of the seeds only these notebooks; results
 import contextlib
 import hashlib
 import itertools
-import json
 import os
 import shutil
 import sys
@@ -26,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import helpers
 import networks
 from data import all_images, field, phantoms, sources
-from tools import publish, run
+from tools import publish, run, trials
+from tools.trials import store
 
 keras = networks.import_keras()
 tf = sys.modules["tensorflow"]  # which Keras has imported, without its greetings
@@ -110,10 +110,6 @@ def disturbed(images, first_seed):
     return helpers.in_colour(np.stack(grey))
 
 
-def store(file, result):
-    sources.write_whole(helpers.RESULTS / file, json.dumps(result, indent=1) + "\n")
-
-
 def execute_with_seeds(paths, name):
     """Notebooks with every seed: the executed ones in order, and their runs and answers; name: of their results."""
     executed = []
@@ -159,97 +155,14 @@ def store_answers(name, answers):
     sources.write_whole(path, table.to_csv(index=False))
 
 
-def examine_at_threshold(answers, patients):
-    """Scores on test images, with intervals, at the threshold that finds 95 of 100 ill children on the yardstick."""
-    parts = dict(tuple(answers.groupby("split")))
-    mock, exam = parts["yardstick, all images"], parts["test, all images"]
-    threshold = publish.find_threshold(mock)
-    table = exam[["label", "probability"]].to_numpy()
-
-    def score(drawn):
-        return helpers.score(*table[drawn].T, threshold)
-
-    ends = helpers.bootstrap_interval(lambda drawn: [*score(drawn).values()], patients[exam["index"]])
-    scores = score(slice(None))
-    return scores | {
-        "threshold": threshold,
-        "from": dict(zip(scores, ends[0], strict=True)),
-        "to": dict(zip(scores, ends[1], strict=True)),
-    }
-
-
-def framed(images, labels):
-    """A batch cut at random at the four sides and stretched, as in notebook 7."""
-    count = tf.shape(images)[0]
-    cut = tf.random.uniform((count, 4)) * np.float32([10, 7, 14, 7]) / 64
-    boxes = tf.concat([cut[:, :2], 1 - cut[:, 2:]], axis=1)
-    return tf.image.crop_and_resize(images, boxes, tf.range(count), (64, 64)), labels
-
-
-def cut_bottom(images, labels):
-    return tf.image.resize(images[:, :56], (64, 64)), labels
-
-
-def as_it_is(*batch):
-    return batch
-
-
-TILT_AND_LIGHT = [
-    partial(layers.RandomRotation, 10 / 360, **FILL),
-    partial(layers.RandomBrightness, 0.15, value_range=(0, 1)),
-    partial(layers.RandomContrast, 0.3, value_range=(0, 1)),
-]
-TRIALS = {  # what happens to a batch, and first layers
-    "framing, tilt, brightness, contrast": (framed, TILT_AND_LIGHT),
-    "nothing": (as_it_is, []),
-    "shifts and zooms with black borders": (as_it_is, SHIFTS_AND_ZOOMS),
-    "framing": (framed, []),
-}
-
-
-def measure_trials(epochs=3):
-    """Notebook 7's recipe with other changes of the images, on validation patients. Stored trials are not repeated.
-
-    A row has the AUCs on the images as they are and on the yardstick, and what becomes on the yardstick of the
-    threshold that finds 95 of 100 of the ill on the images as they are.
-    """
-    path, table = helpers.RESULTS / "trials.json", all_images.list_all_images()
-    train, waiting = (table[table["split"] == split] for split in ("train", "validation"))
-    plain, truth = networks.stream_images(waiting, 64), waiting["class"].to_numpy()
-    for seed, (name, (change, first)) in itertools.product(SEEDS, TRIALS.items()):
-        rows = sources.read_json(path) if path.exists() else []
-        if (name, seed) in [(row["recipe"], row["seed"]) for row in rows]:
-            continue
-        keras.backend.clear_session()
-        networks.choose_precision()
-        keras.utils.set_random_seed(seed)
-        helpers.SEED = seed  # of the order of the images
-        model = networks.build_vgg16([layer() for layer in first])
-        rate = schedules.CosineDecay(1.5e-4, epochs * len(train) // 32)
-        model.compile(keras.optimizers.SGD(rate, momentum=0.95), **LOSS)
-        model.fit(networks.stream_images(train, 64, shuffle=True).map(change), epochs=epochs, shuffle=False, verbose=2)
-        answers = [model.predict(stream, verbose=0).ravel() for stream in (plain, plain.map(cut_bottom))]
-        store("trials.json", [*rows, {"recipe": name, "seed": seed, **score_trial(truth, *answers)}])
-
-
-def score_trial(truth, plain, cut):
-    """Scores of the answers to the validation images and to the same images cut."""
-    threshold = publish.find_threshold(pd.DataFrame({"label": truth, "probability": plain}))
-    frozen = helpers.score(truth, cut, threshold)
-    aucs = {"validation": helpers.score(truth, plain)["auc"], "yardstick": frozen["auc"]}
-    return aucs | {name: frozen[name] for name in ("sensitivity", "specificity")}
-
-
 def measure_exam():
-    """Notebook 7 with every seed, and the mean answer of the networks; stores the notebook of the first seed."""
+    """Notebook 7: stores it, its answers to images of another hospital, and its exam beside those of trials.py."""
     path = next(run.NOTEBOOKS.glob("07_*.ipynb"))
-    notebooks, runs, answers = execute_with_seeds([path], helpers.results_name())
-    run.store(notebooks[0], path)
-    store_answers("kermany", answers[(answers["seed"] == SEEDS[0]) & (answers["split"] == "external")])
-    patients, examined = all_images.list_all_images()["patient"], dict(tuple(answers.groupby("seed")))
-    examined["mean"] = answers.groupby(["split", "index"])[["label", "probability"]].mean().reset_index()
-    exams = {str(name): examine_at_threshold(table, patients) for name, table in examined.items()}
-    return {"at one half": runs.to_dict("records"), "at the threshold": exams}
+    run.store(run.execute(path)[0], path)
+    answers = pd.read_csv(helpers.own_path("_predictions.csv")).query("model == 'vgg16_all' and seed == @helpers.SEED")
+    store_answers("kermany", answers[answers["split"] == "external"])
+    exam = trials.examine(answers, all_images.list_all_images()["patient"])
+    return sources.read_json(helpers.RESULTS / "further.json") | {"notebook 7": exam}
 
 
 def small_network(training, validation, _, change=list, rate=1e-3, epochs=15, optimizer=keras.optimizers.RMSprop):
@@ -369,8 +282,7 @@ EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measur
     "tinkering": ("tinkering.json", 4, "changes of notebook 3's network", partial(compare, TINKERING)),
     "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipe with ten seeds, others with three", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
-    "trials": ("trials.json", 60, "what may be done to notebook 7's images, validation only", measure_trials),
-    "exam": ("further.json", 75, "notebook 7 with three seeds; stores that of the first", measure_exam),
+    "exam": ("further.json", 60, "notebook 7, which is stored; see trials.py for what came before", measure_exam),
     "phantoms": ("phantom_realism.json", 5, "how like real images the simulated are; after seeds", measure_phantoms),
 }
 
