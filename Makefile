@@ -35,7 +35,7 @@ test-slow: .venv/ready-for-tests build/machines-venv/ready
 	$(MACHINES) -m pytest tests/several_machines.py
 
 test-real: .venv/ready-for-tests
-	$(COURSE) -m pytest -n 2 --dist loadscope --nbval --nbval-current-env notebooks
+	$(COURSE) -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 10800 notebooks
 
 refresh: .venv/ready
 	@$(COURSE) tools/run.py --refresh

@@ -29,15 +29,11 @@ from tools import publish, run, trials
 from tools.trials import store
 
 keras = networks.import_keras()
-tf = sys.modules["tensorflow"]  # which Keras has imported, without its greetings
+tf = sys.modules["tensorflow"]  # which Keras has imported
 layers, schedules = keras.layers, keras.optimizers.schedules
 SEEDS = (0, 1, 2)
 MARGIN = 0.03  # of a band, on both sides of what the seeds gave
 LOSS = {"loss": "binary_crossentropy", "metrics": ["accuracy"]}
-
-# layers, to be made after a seed is set
-FILL = {"fill_mode": "constant"}
-SHIFTS_AND_ZOOMS = [partial(layers.RandomTranslation, 0.1, 0.1, **FILL), partial(layers.RandomZoom, 0.2, **FILL)]
 
 
 def fit(model, training, validation, epochs):
@@ -216,8 +212,8 @@ def at_once(training, validation, _):
 
 def head_first(training, validation, seed, frozen=("block1", "block2", "block3"), rate=3e-4):
     """The gentler recipe of notebook 4; rate: the learning rate to fall from."""
-    changes = [partial(layers.RandomRotation, 0.05, **FILL), *SHIFTS_AND_ZOOMS]
-    model = networks.build_vgg16([change(seed=seed) for change in changes])
+    tilt = layers.RandomRotation(0.05, fill_mode="constant", seed=seed)
+    model = networks.build_vgg16([tilt, *trials.shifts_and_zooms(seed)])
     head, features = model.layers[-1], keras.Model(model.inputs, model.layers[-2].output)
     head.compile(keras.optimizers.Adam(1e-3), **LOSS)
     head.fit(features.predict(training[0], batch_size=64, verbose=0), training[1], epochs=5, verbose=0)
