@@ -394,8 +394,7 @@ def bootstrap_interval(statistic, patients, draws=1000, seed=0):
     without = int(pd.isna(np.asarray(patients)).sum())
     if without or not len(patients):
         raise DataError(f"{without} of {len(patients)} images have no patient: take those of get_metadata() by index.")
-    rng = np.random.default_rng(seed)
     images_of = list(pd.Series(range(len(patients))).groupby(np.asarray(patients)).indices.values())
-    drawn = rng.integers(len(images_of), size=(draws, len(images_of)))
+    drawn = np.random.default_rng(seed).integers(len(images_of), size=(draws, len(images_of)))
     values = [statistic(np.concatenate([images_of[patient] for patient in patients])) for patients in drawn]
     return tuple(np.percentile(values, [2.5, 97.5], axis=0))
