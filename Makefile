@@ -1,7 +1,8 @@
 # make run         execute the notebooks into build/notebooks
 # make test        style, unit tests, and every notebook and solution against its stored outputs
 # make test-slow   the tests that take longer: killed processes, real waits, training in several processes
-# make test-real   the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray
+# make test-real   the notebooks on the real X-rays against their stored outputs: make test-real PNEUMONIA_DATA=path/to/chest_xray;
+#                  NOTEBOOKS="notebooks/01*" names some of them
 # make refresh     execute on the real X-rays and store the outputs: make refresh PNEUMONIA_DATA=... PNEUMONIA_EXTERNAL=...
 # make benchmark   measure time and memory, for docs/performance.md: make benchmark PNEUMONIA_DATA=path/to/chest_xray
 # make slides      a deck of slides for each notebook into build/slides, from the stored outputs
@@ -11,6 +12,7 @@
 # PYTHON=python3.12 picks a Python, QUICK=1 trains less on real images, PNEUMONIA_DATA=... and PNEUMONIA_EXTERNAL=... choose the images (see data/README.md)
 
 PYTHON ?= python3
+NOTEBOOKS ?= notebooks
 COURSE := .venv/bin/python
 DOCS := build/docs-venv/bin/python
 MACHINES := build/machines-venv/bin/python
@@ -35,7 +37,7 @@ test-slow: .venv/ready-for-tests build/machines-venv/ready
 	$(MACHINES) -m pytest tests/several_machines.py
 
 test-real: .venv/ready-for-tests
-	$(COURSE) -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 10800 notebooks
+	$(COURSE) -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 10800 $(NOTEBOOKS)
 
 refresh: .venv/ready
 	@$(COURSE) tools/run.py --refresh
