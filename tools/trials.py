@@ -161,7 +161,7 @@ def load(size, course):
 
 
 class Batches(keras.utils.PyDataset):
-    """Images and labels in the given order, 32 at a time."""
+    """Images and labels, 32 at a time; order: rows of images. fit takes the batches in an order of its own."""
 
     def __init__(self, images, labels, order):
         super().__init__()
