@@ -123,7 +123,7 @@ def test_the_exam_on_all_images_is_quoted_as_measured():
 
 def test_notebook_7_quotes_its_trials_as_measured():
     trials = pd.DataFrame(stored("trials")).groupby("recipe").mean().map(short)
-    small, vgg16 = ("notebook 3's network", "notebook 4's network")
+    small, vgg16 = ("notebook 3", "notebook 4")
     framed, plain = trials.loc[f"{vgg16}, all changes", "specificity"], trials.loc[vgg16, "specificity"]
     quotes = [f"an AUC of {trials.loc['images as they are', 'validation']} on the images as they are"]
     quotes.append(f"{trials.loc[small, 'validation']} to {trials.loc[f'{small}, framing', 'validation']}, and is still")

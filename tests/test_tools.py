@@ -187,7 +187,7 @@ def small_trials(own_project, monkeypatch):
         return keras.Sequential([keras.Input((size, size, 3)), *changes, layers.Flatten(), layers.Dense(1, "sigmoid")])
 
     monkeypatch.setitem(trials.RECIPE, "build", build)
-    some = ("AdamW, 8 epochs", "one image per patient, 4 epochs", "contrast equalised", "notebook 4's network")
+    some = ("AdamW, 8 epochs", "one image per patient, 4 epochs", "contrast equalised", "notebook 4")
     monkeypatch.setattr(trials, "TRIALS", {name: trials.TRIALS[name] | {"epochs": 1} for name in some})
     helpers.RESULTS.mkdir()
 

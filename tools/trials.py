@@ -138,14 +138,14 @@ TRIALS = {  # name: what is other than in RECIPE
     "AdamW, 8 epochs, 96 pixels": LONGER | {"size": 96},
     "AdamW, 8 epochs, 128 pixels": LONGER | {"size": 128},
     "AdamW, 16 epochs": LONGER | {"epochs": 16},
-    "notebook 3's network": SMALL | {"changes": lambda: []},
-    "notebook 3's network, framing half as wide": SMALL | {"changes": lambda: [framing(0.5)]},
-    "notebook 3's network, framing": SMALL | {"changes": lambda: [framing()]},
-    "notebook 3's network, framing, 45 epochs": SMALL | {"changes": lambda: [framing()], "epochs": 45},
-    "notebook 4's network": SHORT | {"changes": lambda: []},
-    "notebook 4's network, framing half as wide": SHORT | {"changes": lambda: [framing(0.5)]},
-    "notebook 4's network, framing": SHORT | {"changes": lambda: [framing()]},
-    "notebook 4's network, all changes": SHORT,
+    "notebook 3": SMALL | {"changes": lambda: []},
+    "notebook 3, framing half as wide": SMALL | {"changes": lambda: [framing(0.5)]},
+    "notebook 3, framing": SMALL | {"changes": lambda: [framing()]},
+    "notebook 3, framing, 45 epochs": SMALL | {"changes": lambda: [framing()], "epochs": 45},
+    "notebook 4": SHORT | {"changes": lambda: []},
+    "notebook 4, framing half as wide": SHORT | {"changes": lambda: [framing(0.5)]},
+    "notebook 4, framing": SHORT | {"changes": lambda: [framing()]},
+    "notebook 4, all changes": SHORT,
 }
 
 
