@@ -26,12 +26,11 @@ import helpers
 import networks
 from data import all_images, field, phantoms, sources
 from tools import publish, run, trials
-from tools.trials import store
+from tools.trials import SEEDS, disturbed, require_real_images, store
 
 keras = networks.import_keras()
 tf = sys.modules["tensorflow"]  # which Keras has imported
 layers, schedules = keras.layers, keras.optimizers.schedules
-SEEDS = (0, 1, 2)
 MARGIN = 0.03  # of a band, on both sides of what the seeds gave
 LOSS = {"loss": "binary_crossentropy", "metrics": ["accuracy"]}
 
@@ -100,22 +99,16 @@ def compare(recipes):
     return {row["recipe"]: round(row["auc"], 3) for row in train_all(recipes, [0])}
 
 
-def disturbed(images, first_seed):
-    """Colour images, disturbed as in notebook 6."""
-    grey = [field.disturb(image, first_seed + number) for number, image in enumerate(images[..., 0])]
-    return helpers.in_colour(np.stack(grey))
-
-
 def execute_with_seeds(paths, name):
-    """Notebooks with every seed: the executed ones in order, and their runs and answers; name: of their results."""
-    executed = []
+    """The runs and answers of notebooks with every seed; name: of their results."""
     for seed in SEEDS:
         os.environ["SEED"] = str(seed)
-        executed += [run.execute(path)[0] for path in paths]
+        for path in paths:
+            run.execute(path)
     runs = pd.DataFrame(sources.read_json(helpers.OWN_RESULTS / f"{name}.json"))
     runs = runs[runs["notebook"].isin([int(path.name[:2]) for path in paths]) & runs["seed"].isin(SEEDS)]
     answers = pd.read_csv(helpers.OWN_RESULTS / f"{name}_predictions.csv")
-    return executed, runs, answers[answers["model"].isin(runs["model"]) & answers["seed"].isin(SEEDS)]
+    return runs, answers[answers["model"].isin(runs["model"]) & answers["seed"].isin(SEEDS)]
 
 
 def measure_seeds(*numbers):
@@ -127,7 +120,7 @@ def measure_seeds(*numbers):
     source = helpers.results_name().removesuffix("_quick")
     for name in [helpers.results_name()] if helpers.is_quick() else [source, f"{source}_quick"]:
         os.environ["QUICK"] = str(int(name != source))
-        _, runs, answers = execute_with_seeds(paths, name)
+        runs, answers = execute_with_seeds(paths, name)
         bands = sources.read_json(helpers.RESULTS / "bands.json")
         banded = runs[runs["split"] != "external"].groupby(["model", "split"])["auc"]
         for (model, split), low, high in banded.agg(["min", "max"]).itertuples():
@@ -291,8 +284,8 @@ def main():
         sys.exit(f"There is no experiment {name}: name one of these." if name else None)
     file, _, _, function = EXPERIMENTS[name]
     try:
-        if name != "seeds" and helpers.results_name() != "kermany":
-            sys.exit("These are full runs on the real images: unset QUICK, and set PNEUMONIA_DATA to their folder.")
+        if name != "seeds":
+            require_real_images()
         result = function(*numbers)
         if result:
             store(file, result)

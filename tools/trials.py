@@ -155,9 +155,10 @@ def load(size, course):
     if not course:
         table = all_images.list_all_images()
         return table, sources.read_all([Path(path) for path in table["path"]], size)
-    table = helpers.get_metadata().query("split == 'train'").reset_index(drop=True)
-    table.loc[helpers.split_by_patient(helpers.get_metadata())[1], "split"] = "validation"
-    return table, (helpers.get_train_data()[0][..., 0] * 255).round().astype("uint8")
+    metadata = helpers.get_metadata()
+    table = metadata[metadata["split"] == "train"].reset_index(drop=True)
+    table.loc[helpers.split_by_patient(metadata)[1], "split"] = "validation"
+    return table, sources.load_images()[table["index"]]
 
 
 class Batches(keras.utils.PyDataset):
@@ -204,11 +205,16 @@ def cut_bottom(images):
     return ops.image.resize(images[:, : size * 7 // 8], (size, size))
 
 
+def disturbed(images, first_seed):
+    """Colour images, disturbed as in notebook 6."""
+    grey = [field.disturb(image, first_seed + number) for number, image in enumerate(images[..., 0])]
+    return helpers.in_colour(np.stack(grey))
+
+
 def validation_kinds(images):
-    """{name: validation images}: as they are, on the yardstick, framed at random, disturbed as in notebook 6."""
+    """{name: validation images}: as they are, on the yardstick, framed at random, disturbed."""
     reframed = change(images, keras.random.SeedGenerator(0), tilt=0, light=0)
-    disturbed = np.stack([field.disturb(image, number) for number, image in enumerate(images[..., 0])])
-    kinds = {"yardstick": cut_bottom(images), "reframed": reframed, "disturbed": helpers.in_colour(disturbed)}
+    kinds = {"yardstick": cut_bottom(images), "reframed": reframed, "disturbed": disturbed(images, 0)}
     return {"validation": images} | kinds
 
 
@@ -220,7 +226,7 @@ def try_recipe(name, seed):
     """A row of results: the AUC on each kind of validation images, and what notebook 7's table explains."""
     model, table, images = train(name, seed)
     waiting = (table["split"] == "validation").to_numpy()
-    answers = {kind: predict(model, images) for kind, images in validation_kinds(images[waiting]).items()}
+    answers = {kind: predict(model, part) for kind, part in validation_kinds(images[waiting]).items()}
     truth = table.loc[waiting, "class"].to_numpy()
     aucs = {kind: helpers.score(truth, p)["auc"] for kind, p in answers.items()}
     threshold = find_threshold(pd.DataFrame({"label": truth, "probability": answers["validation"]}))
@@ -235,9 +241,10 @@ def store(file, result):
 
 def try_all():
     path = helpers.RESULTS / "trials.json"
+    rows = sources.read_json(path) if path.exists() else []
+    stored = {(row["recipe"], row["seed"]) for row in rows}
     for seed, name in itertools.product(SEEDS, TRIALS):
-        rows = sources.read_json(path) if path.exists() else []
-        if (name, seed) not in [(row["recipe"], row["seed"]) for row in rows]:
+        if (name, seed) not in stored:
             rows = sorted([*rows, try_recipe(name, seed)], key=lambda row: [*TRIALS].index(row["recipe"]))
             store(path.name, rows)
 
@@ -275,13 +282,17 @@ def examine_all(answers, patients):
     return {name: examine(table, patients) for name, table in examined.items()}
 
 
+def require_real_images():
+    if helpers.results_name() != "kermany":
+        sys.exit("These are full runs on the real images: unset QUICK, and set PNEUMONIA_DATA to their folder.")
+
+
 def main():
     names = sys.argv[1:]
     if unknown := set(names) - set(TRIALS):
         sys.exit(f"There is no recipe {unknown.pop()}: name one of {'; '.join(TRIALS)}.")
     try:
-        if helpers.results_name() != "kermany":
-            sys.exit("These are full runs on the real images: unset QUICK, and set PNEUMONIA_DATA to their folder.")
+        require_real_images()
         if not names:
             try_all()
         for name in names:
