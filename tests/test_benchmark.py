@@ -17,7 +17,7 @@ def test_a_run_stores_all_rounds_and_shows_medians(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path / "results" / "benchmark.json")
     monkeypatch.setattr(benchmark, "PAGE", tmp_path / "performance.md")
     benchmark.PAGE.write_text(PAGE, encoding="utf-8")
-    seconds = {"classic knn": iter([3.0, 1.0, 10.0]), "network vgg16 training float32 512": iter([8.0, 4.0, 8.0])}
+    seconds = {"loading prepared": iter([3.0, 1.0, 10.0]), "network vgg16 training float32 512": iter([8.0, 4.0, 8.0])}
 
     def measure(task):
         if task == "machine":
@@ -26,9 +26,9 @@ def test_a_run_stores_all_rounds_and_shows_medians(tmp_path, monkeypatch, capsys
 
     monkeypatch.setattr(benchmark, "measure", measure)
     benchmark.main()
-    assert read_json(benchmark.RESULTS)["figures"]["classic knn"]["seconds"] == [3.0, 1.0, 10.0]
+    assert read_json(benchmark.RESULTS)["figures"]["loading prepared"]["seconds"] == [3.0, 1.0, 10.0]
     page = benchmark.PAGE.read_text(encoding="utf-8")
     assert "| processor | a quick one |" in page
-    assert "| nearest neighbours, 400 images among 1,600 | 3.00 | 1.00 to 10.00 | 7.00 | 1.50 |" in page
+    assert "| training images, prepared before | 3.00 | 1.00 to 10.00 | 7.00 | 1.50 |" in page
     assert "| VGG16, training | float32 | 64 | 8.00 | 4.00 to 8.00 | 7.00 | 1.50 |" in page
     assert "round 3/3" in capsys.readouterr().out

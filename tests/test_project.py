@@ -87,7 +87,7 @@ def test_readme_and_data_card_name_every_source():
 )
 def test_tables_of_results_are_not_stale(path, table):
     text = path.read_text(encoding="utf-8")
-    assert publish.with_table(text, publish.MARKS, table()) == text
+    assert publish.with_table(text, "results", table()) == text
 
 
 def test_picture_of_results_is_not_stale_and_has_alternative_text():

@@ -35,8 +35,6 @@ STEPS = {
     "make_test": "`make test`",
     "loading unprepared": "training images, nothing prepared: all images are",
     "loading prepared": "training images, prepared before",
-    "classic knn": "nearest neighbours, 400 images among 1,600",
-    "classic logistic_regression": "logistic regression, fitted to 1,600 images",
 }
 # how a task begins: what it is called on the page, and how many images it takes
 NETWORKS = {
@@ -115,25 +113,6 @@ def loading(state):
         return measured(helpers.get_train_data)
 
 
-def classic(name):
-    """name: "knn", the judgement of 400 images among 1,600, or "logistic_regression", fitted to 1,600."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    import helpers
-
-    images, labels = helpers.get_train_data(flatten=True)
-    images = images[:, ::3]  # grey once
-    training, judged = (images[:1600], labels[:1600]), images[1600:]
-    if name == "knn":
-        model = KNeighborsClassifier(10).fit(*training)
-        return measured(model.predict, judged, repeats=3)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=1000))
-    return measured(model.fit, *training, repeats=3)
-
-
 def network(name, doing, precision, count):
     """Our "cnn" or "vgg16"; doing: "training", one epoch, or "inference"; count: how many images that takes."""
     import helpers
@@ -192,7 +171,7 @@ def peer(doing, precision, count):
     return measured(action, int(count), repeats=3)
 
 
-PARTS = {part.__name__: part for part in (machine, make_test, notebook, loading, classic, network, peer)}
+PARTS = {part.__name__: part for part in (machine, make_test, notebook, loading, network, peer)}
 
 
 # --- all parts, in rounds ---------------------------------------------------------------------------------------------
@@ -211,15 +190,9 @@ def measure(task):
     settings = {name: value for name, value in os.environ.items() if name not in ("QUICK", "SEED", "MAKEFLAGS")}
     settings["PNEUMONIA_DATA"] = settings.get("PNEUMONIA_DATA") or "phantoms"
     command = [TORCH_PYTHON if task.startswith("peer") else sys.executable, __file__, *task.split()]
-    try:
-        done = subprocess.run(command, env=settings, cwd=PROJECT, capture_output=True, text=True)
-    except OSError:
-        sys.exit("PyTorch, the peer, is not installed in build/docs-venv: run make benchmark, which does it.")
+    done = subprocess.run(command, env=settings, cwd=PROJECT, capture_output=True, text=True)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        print(*lines[-20:], sep="\n")
-        reason = lines[-1].rpartition("DataError: ")[2].rstrip(".")
-        sys.exit(f'The measurement "{task}" failed ({reason}): nothing was stored.')
+        sys.exit(f'{done.stderr[-3000:]}\nThe measurement "{task}" failed: nothing was stored.')
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -251,11 +224,11 @@ def cells(figures):
     return [f"{statistics.median(seconds):.2f}", spread, processor, f"{max(figures['memory_gb']):.2f}"]
 
 
-def tables(results):
-    """{name of the place on the page: Markdown}"""
-    titles = ["seconds", "lowest to highest", "processor seconds", "peak memory, GB"]
-    steps = [["what", *titles]]
-    networks = [["what", "numbers", "images/s", *titles]]
+def filled(page, results):
+    """The text of the page with all tables between their marks."""
+    from tools.publish import markdown, with_table
+
+    titles, steps, networks = ["seconds", "lowest to highest", "processor seconds", "peak memory, GB"], [], []
     for task, figures in results["figures"].items():
         if task.startswith(tuple(NETWORKS)):
             start, precision, count = task.rsplit(" ", 2)
@@ -263,22 +236,10 @@ def tables(results):
             networks.append([NETWORKS[start][0], precision, f"{speed:.0f}", *cells(figures)])
         else:
             steps.append([STEPS.get(task, task), *cells(figures)])
-    words = [["machine", ""], *([name, str(value)] for name, value in results["machine"].items())]
-    return {"machine": markdown(words), "steps": markdown(steps), "networks": markdown(networks)}
-
-
-def markdown(rows):
-    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
-
-
-def filled(page, results):
-    """The text of the page with all tables between their marks."""
-    from tools.publish import with_table
-
-    for name, text in tables(results).items():
-        marks = (f"<!-- {name}: python tools/benchmark.py page -->", f"<!-- end of {name} -->")
-        page = with_table(page, marks, text)
-    return page
+    words = [[name, str(value)] for name, value in results["machine"].items()]
+    page = with_table(page, "machine", markdown(["machine", ""], words))
+    page = with_table(page, "steps", markdown(["what", *titles], steps))
+    return with_table(page, "networks", markdown(["what", "numbers", "images/s", *titles], networks))
 
 
 def main(part=None, *arguments):

@@ -6,11 +6,9 @@ python tools/measure.py seeds 04 06   of the seeds only these notebooks; results
                                       02 to 04 with every seed in results/own: measure those before
 """
 
-import contextlib
 import hashlib
 import itertools
 import os
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -29,7 +27,6 @@ from tools import publish, run, trials
 from tools.trials import SEEDS, disturbed, require_real_images, store
 
 keras = networks.import_keras()
-tf = sys.modules["tensorflow"]  # which Keras has imported
 layers, schedules = keras.layers, keras.optimizers.schedules
 MARGIN = 0.03  # of a band, on both sides of what the seeds gave
 LOSS = {"loss": "binary_crossentropy", "metrics": ["accuracy"]}
@@ -40,44 +37,14 @@ def fit(model, training, validation, epochs):
 
     training, validation: (images, labels). Returns helpers.score's and the loss.
     """
-    shutil.rmtree(networks.weights_path("measured").with_suffix(".backup"), ignore_errors=True)  # of another training
-    callbacks = networks.training_callbacks("measured", epochs)
-    history = model.fit(*training, validation_data=validation, epochs=epochs, verbose=0, callbacks=callbacks)
-    networks.load_best_weights(model, "measured")
+    best = keras.callbacks.EarlyStopping(patience=epochs, restore_best_weights=True)  # does not stop: takes the best
+    history = model.fit(*training, validation_data=validation, epochs=epochs, verbose=0, callbacks=[best])
     scores = helpers.score(validation[1], model.predict(validation[0], verbose=0))
     return scores | {"loss": min(history.history["val_loss"])}
 
 
-def short(values):
-    """Numbers rounded to 16 bits, as bfloat16 keeps them; on the way back the slopes are rounded, too."""
-    return tf.cast(tf.cast(values, "bfloat16"), "float32")
-
-
-def short_convolution(layer, inputs):
-    product = tf.nn.convolution(short(inputs), short(layer.kernel), padding=layer.padding.upper())
-    return layer.activation(short(short(product) + short(layer.bias)))
-
-
-def short_dense(layer, inputs, **settings):
-    if layer.units == 1:  # the last one is long in mixed precision, too
-        return layer.activation(inputs @ layer.kernel + layer.bias)
-    return layer.activation(short(short(short(inputs) @ short(layer.kernel)) + short(layer.bias)))
-
-
-@contextlib.contextmanager
-def short_numbers():
-    """Mixed precision, with its name: in the format this machine is fast in, or else by rounding in float32."""
-    policy = networks.choose_precision()
-    if policy != "float32":
-        yield policy
-    else:
-        with mock.patch.object(layers.Conv2D, "call", short_convolution):
-            with mock.patch.object(layers.Dense, "call", short_dense):
-                yield "bfloat16, by rounding"
-
-
-def train_all(recipes, seeds, mixed=False):
-    """A row of scores on validation images for each recipe and seed; mixed: in short numbers.
+def train_all(recipes, seeds, precision="float32"):
+    """A row of scores on validation images for each recipe and seed; precision: Keras' name of the numbers' format.
 
     recipes: {name: function of training images, validation images and seed, which returns the arguments of fit}.
     """
@@ -85,10 +52,10 @@ def train_all(recipes, seeds, mixed=False):
     parts = [(images[rows], labels[rows]) for rows in helpers.split_by_patient(helpers.get_metadata())]
     result = []
     for name, seed in itertools.product(recipes, seeds):
-        keras.backend.clear_session()  # which goes back to float32, too
-        with short_numbers() if mixed else contextlib.nullcontext("float32") as precision:
-            keras.utils.set_random_seed(seed)
-            scores = fit(*recipes[name](*parts, seed))
+        keras.backend.clear_session()
+        keras.mixed_precision.set_global_policy(precision)
+        keras.utils.set_random_seed(seed)
+        scores = fit(*recipes[name](*parts, seed))
         result.append({"recipe": name, "precision": precision, "seed": seed, **scores})
         print(result[-1], flush=True)
     return result
@@ -226,7 +193,7 @@ TRIED = {
 
 def measure_vgg16():
     taken = {"all at once, the article's": at_once}
-    return train_all(taken, range(10)) + train_all(TRIED, SEEDS) + train_all(taken, SEEDS, mixed=True)
+    return train_all(taken, range(10)) + train_all(TRIED, SEEDS) + train_all(taken, SEEDS, "mixed_bfloat16")
 
 
 def measure_phantoms():

@@ -21,7 +21,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import helpers
-from data.sources import TABLE, write_whole
+from data.sources import TABLE, read_json, write_whole
 from figures import STYLES
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -31,8 +31,6 @@ MODEL_CARD = PROJECT / "docs" / "model-card.md"
 PICTURE = PROJECT / "docs" / "results.png"
 THUMBNAILS = PROJECT / "docs" / "thumbnails.webp"
 CITATION = PROJECT / "CITATION.cff"
-MARKS = ("<!-- results: python tools/publish.py -->", "<!-- end of results -->")
-ADDRESS_MARKS = ("<!-- address: python tools/publish.py -->", "<!-- end of address -->")
 NO_ADDRESS = "*No address yet: links to Colab, Kaggle or Binder would lead nowhere; `python tools/publish.py` sets it.*"
 
 SETUP = """\
@@ -103,7 +101,7 @@ def badges(name):
 
 def with_badges(text):
     """The text of README.md with its first lines and the badges of all notebooks at the present address."""
-    text = with_table(text, ADDRESS_MARKS, badges("01_metadata.ipynb") or NO_ADDRESS)
+    text = with_table(text, "address", badges("01_metadata.ipynb") or NO_ADDRESS)
     row = re.compile(r"^(\| \[.*\]\(notebooks/(\w+\.ipynb)\) \|.*\|)[^|\n]*\|$", re.MULTILINE)
     return row.sub(lambda found: f"{found[1]} {badges(found[2])} |".replace("  ", " "), text)
 
@@ -122,28 +120,21 @@ def setup_code():
 
 
 def scores_of(images):
-    """The stored runs on "kermany" or "phantoms", as helpers.save_result keeps them."""
-    return json.loads((PROJECT / "results" / f"{images}.json").read_text(encoding="utf-8"))
-
-
-def figure_of(results, model, split, score):
-    """One score of the run with seed 0."""
-    return next(run[score] for run in results if (run["model"], run["split"], run["seed"]) == (model, split, 0))
+    """{(model, split): run} of the stored runs with seed 0 on "kermany" or "phantoms"."""
+    runs = read_json(PROJECT / "results" / f"{images}.json")
+    return {(run["model"], run["split"]): run for run in runs if run["seed"] == 0}
 
 
 def results_table():
     """The table in README.md."""
     real, phantoms = scores_of("kermany"), scores_of("phantoms")
-    lines = [
-        "| model | validation | test | field | other hospital | phantoms, test | the article | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    titles = ["model", "validation", "test", "field", "other hospital", "phantoms, test", "the article", "seconds"]
+    rows = []
     for model, (name, _) in helpers.MODELS.items():
-        figures = [*((real, split) for split in SPLITS), (phantoms, "test")]
-        cells = [f"{figure_of(results, model, split, 'accuracy'):.3f}" for results, split in figures]
-        seconds = max(1, round(figure_of(real, model, "test", "seconds")))
-        lines.append(f"| {name} | {' | '.join(cells)} | {ARTICLE.get(model, '')} | {seconds} |")
-    return "\n".join(lines)
+        runs = [*(real[model, split] for split in SPLITS), phantoms[model, "test"]]
+        accuracies = [f"{run['accuracy']:.3f}" for run in runs]
+        rows.append([name, *accuracies, ARTICLE.get(model, ""), f"{max(1, real[model, 'test']['seconds']):.0f}"])
+    return markdown(titles, rows)
 
 
 def find_threshold(answers):
@@ -158,10 +149,8 @@ def model_card_table():
     predictions = pd.read_csv(PROJECT / "results" / "kermany_predictions.csv")
     predictions = predictions[predictions["model"] == FINAL_MODEL]
     threshold = find_threshold(predictions[predictions["split"] == "validation"])
-    lines = [
-        f"| images | AUC | accuracy at 0.5 | sensitivity at {threshold:.2f} | specificity at {threshold:.2f} |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    at = f"at {threshold:.2f}"
+    table = []
     for split in ("validation", "test", "field"):
         rows = predictions[predictions["split"] == split]
         labels, p = rows["label"].to_numpy(), rows["probability"].to_numpy()
@@ -174,23 +163,24 @@ def model_card_table():
         values = four_scores(slice(None))
         ends = helpers.bootstrap_interval(four_scores, patients[rows["index"]])
         cells = [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in zip(values, *ends, strict=True)]
-        lines.append(f"| {split} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        table.append([split, *cells])
+    return markdown(["images", "AUC", "accuracy at 0.5", f"sensitivity {at}", f"specificity {at}"], table)
 
 
-def with_table(text, marks, table):
-    """The text of a page with the table between its two marks."""
-    before, rest = text.split(marks[0])
-    return f"{before}{marks[0]}\n{table}\n{marks[1]}{rest.split(marks[1])[1]}"
+def markdown(titles, rows):
+    return "\n".join(f"| {' | '.join(row)} |" for row in [titles, ["---"] * len(titles), *rows])
+
+
+def with_table(text, name, table):
+    """The text of a page with the table between the marks of this name."""
+    start, end = re.search(rf"<!-- {name}: .* -->\n", text).end(), text.index(f"\n<!-- end of {name} -->")
+    return text[:start] + table + text[end:]
 
 
 def figures(images="kermany"):
     """{model: {split: accuracy}} with seed 0: what the picture shows."""
     runs = scores_of(images)
-    return {
-        model: {split: round(figure_of(runs, model, split, "accuracy"), 3) for split in SPLITS}
-        for model in helpers.MODELS
-    }
+    return {model: {split: round(runs[model, split]["accuracy"], 3) for split in SPLITS} for model in helpers.MODELS}
 
 
 def draw_picture(accuracies):
@@ -228,8 +218,8 @@ def main():
         notebook = nbformat.read(path, as_version=4)
         set_opening(notebook, path.relative_to(NOTEBOOKS).as_posix())
         write_whole(path, nbformat.writes(notebook) + "\n")
-    write_whole(README, with_badges(with_table(README.read_text(encoding="utf-8"), MARKS, results_table())))
-    write_whole(MODEL_CARD, with_table(MODEL_CARD.read_text(encoding="utf-8"), MARKS, model_card_table()))
+    write_whole(README, with_badges(with_table(README.read_text(encoding="utf-8"), "results", results_table())))
+    write_whole(MODEL_CARD, with_table(MODEL_CARD.read_text(encoding="utf-8"), "results", model_card_table()))
     write_whole(PICTURE, draw_picture(figures()))
     if not helpers.are_simulated():
         write_whole(THUMBNAILS, draw_thumbnails())

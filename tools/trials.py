@@ -161,21 +161,6 @@ def load(size, course):
     return table, sources.load_images()[table["index"]]
 
 
-class Batches(keras.utils.PyDataset):
-    """Images and labels, 32 at a time; order: rows of images. fit takes the batches in an order of its own."""
-
-    def __init__(self, images, labels, order):
-        super().__init__()
-        self.images, self.labels, self.order = images, labels, order
-
-    def __len__(self):
-        return len(self.order) // 32
-
-    def __getitem__(self, number):
-        rows = self.order[32 * number : 32 * number + 32]
-        return self.images[rows], self.labels[rows]
-
-
 def train(name, seed):
     """The network trained by this recipe, and load's table and images, these prepared and in colour."""
     recipe = RECIPE | TRIALS[name]
@@ -187,16 +172,17 @@ def train(name, seed):
     keras.utils.set_random_seed(seed)
     table, images = load(recipe["size"], recipe["course"])
     images = helpers.in_colour(recipe["prepare"](images) / np.float32(255))
-    epochs, rng = [], np.random.RandomState(seed)
-    for _ in range(recipe["epochs"]):
-        epoch = table[table["split"] == "train"].sample(frac=1, random_state=rng)
-        epochs += list((epoch.drop_duplicates("patient") if recipe["one_each"] else epoch).index)
+    training, rng = table[table["split"] == "train"], np.random.RandomState(seed)
     model, rate = recipe["build"](recipe["changes"](), recipe["size"]), recipe["rate"]
     if recipe["falls"]:
-        rate = keras.optimizers.schedules.CosineDecay(rate, len(epochs) // 32)
+        count = training["patient"].nunique() if recipe["one_each"] else len(training)
+        rate = keras.optimizers.schedules.CosineDecay(rate, recipe["epochs"] * count // 32)
     model.compile(recipe["optimizer"](rate), loss="binary_crossentropy")
-    batches = Batches(images, table["class"].to_numpy(), np.array(epochs))
-    model.fit(batches, class_weight=recipe["classes"], verbose=0)
+    for _ in range(recipe["epochs"]):
+        rows = training.sample(frac=1, random_state=rng)
+        rows = rows.drop_duplicates("patient") if recipe["one_each"] else rows
+        labels = rows["class"].to_numpy()
+        model.fit(images[rows.index], labels, batch_size=32, class_weight=recipe["classes"], verbose=0)
     return model, table, images
 
 
