@@ -336,12 +336,12 @@ def vgg16(data):
 def test_4_1(judge, verdict, vgg16, data, monkeypatch):
     features, pixels = vgg16.last, data.images[..., 0].reshape(len(data.images), -1)
 
-    def right(table, rows=data.validation, k=5, training=data.training[:640]):
+    def right(table, rows=data.validation, k=5, training=data.training[:320]):
         neighbours = KNeighborsClassifier(k).fit(table[training], data.labels[training])
         return neighbours.score(table[rows], data.labels[rows])
 
     share = right(features)
-    wrong = {"had learned from": right(features, data.training[:640]), "with pixels": right(pixels)}
+    wrong = {"had learned from": right(features, data.training[:320]), "with pixels": right(pixels)}
     wrong |= {"one neighbour": right(features, k=1), "wrong answers": 1 - share, "percent": 100 * share}
     judge(checks.check_4_1, [share, np.float32(share), [round(share, 4)]], wrong | {"Another number": 0.7}, features)
     assert "features of the notebook" in verdict(checks.check_4_1, share, features[:100])
@@ -350,7 +350,7 @@ def test_4_1(judge, verdict, vgg16, data, monkeypatch):
 
 
 def test_4_2(judge, verdict, vgg16, data):
-    early, trunk, training = vgg16.early, vgg16.trunk, data.training[:640]  # as notebook 4 does with simulated images
+    early, trunk, training = vgg16.early, vgg16.trunk, data.training[:320]  # as notebook 4 does with simulated images
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     p = model.fit(early[training], data.labels[training]).predict_proba(early)[:, 1]
     truth, guess = data.validation_labels, p[data.validation]
