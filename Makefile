@@ -17,7 +17,7 @@ COURSE := .venv/bin/python
 DOCS := build/docs-venv/bin/python
 MACHINES := build/machines-venv/bin/python
 # $(call install,PYTHON): uv where it is installed, which is faster, else pip
-install = $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(1),\
+install = $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --compile-bytecode --python $(1),\
 	$(1) -m pip install --quiet --disable-pip-version-check)
 export QUICK PNEUMONIA_DATA PNEUMONIA_EXTERNAL
 
