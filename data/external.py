@@ -21,7 +21,7 @@ def simulated_folder(size):
     numbers = np.arange(ADULTS)
     table = pd.DataFrame({"class": numbers % 2, "split": "external", "patient": [f"adult {n}" for n in numbers]})
     table["filename"] = [f"{FOLDERS[n % 2]}/{n:08}_000.png" for n in numbers]
-    return sources.drawn_folder("adults", table, size)
+    return sources.drawn_folder("adults", table, size, lambda: sources.phantoms.draw_images(table, size))
 
 
 def chestmnist_folder(_):

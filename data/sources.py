@@ -357,15 +357,16 @@ def phantom_images():
 
 
 def phantom_folder(size):
-    return drawn_folder("phantoms", read_table(), size)
+    table = read_table()
+    draw = phantom_images if size == SIZE else lambda: phantoms.draw_images(table, size)
+    return drawn_folder("phantoms", table, size, draw)
 
 
-def drawn_folder(name, table, size):
-    """A simulated image for each row of a table, as a PNG file of size x size pixels; drawn once."""
+def drawn_folder(name, table, size, draw):
+    """What `draw` gives, an image of size x size pixels for each row of a table, as PNG files; drawn once."""
 
     def files():
-        images = phantom_images() if (name, size) == ("phantoms", SIZE) else phantoms.draw_images(table, size)
-        for filename, image in zip(table["filename"], images, strict=True):
+        for filename, image in zip(table["filename"], draw(), strict=True):
             yield filename.rpartition(".")[0] + ".png", png(image)
 
     key = short_sum(table.to_csv().encode(), Path(phantoms.__file__).read_bytes())

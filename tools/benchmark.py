@@ -228,7 +228,8 @@ def filled(page, results):
     """The text of the page with all tables between their marks."""
     from tools.publish import markdown, with_table
 
-    titles, steps, networks = ["seconds", "lowest to highest", "processor seconds", "peak memory, GB"], [], []
+    titles = ["seconds", "lowest to highest", "processor seconds", "peak memory, GB"]
+    steps, networks = [], []
     for task, figures in results["figures"].items():
         if task.startswith(tuple(NETWORKS)):
             start, precision, count = task.rsplit(" ", 2)

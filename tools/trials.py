@@ -173,16 +173,16 @@ def train(name, seed):
     table, images = load(recipe["size"], recipe["course"])
     images = helpers.in_colour(recipe["prepare"](images) / np.float32(255))
     training, rng = table[table["split"] == "train"], np.random.RandomState(seed)
+    epochs = [training.sample(frac=1, random_state=rng) for _ in range(recipe["epochs"])]
+    if recipe["one_each"]:
+        epochs = [epoch.drop_duplicates("patient") for epoch in epochs]
     model, rate = recipe["build"](recipe["changes"](), recipe["size"]), recipe["rate"]
     if recipe["falls"]:
-        count = training["patient"].nunique() if recipe["one_each"] else len(training)
-        rate = keras.optimizers.schedules.CosineDecay(rate, recipe["epochs"] * count // 32)
+        rate = keras.optimizers.schedules.CosineDecay(rate, sum(map(len, epochs)) // 32)
     model.compile(recipe["optimizer"](rate), loss="binary_crossentropy")
-    for _ in range(recipe["epochs"]):
-        rows = training.sample(frac=1, random_state=rng)
-        rows = rows.drop_duplicates("patient") if recipe["one_each"] else rows
-        labels = rows["class"].to_numpy()
-        model.fit(images[rows.index], labels, batch_size=32, class_weight=recipe["classes"], verbose=0)
+    for epoch in epochs:
+        labels = epoch["class"].to_numpy()
+        model.fit(images[epoch.index], labels, batch_size=32, class_weight=recipe["classes"], verbose=0)
     return model, table, images
 
 
