@@ -205,7 +205,8 @@ def validation_kinds(images):
 
 
 def predict(model, images):
-    return model.predict(np.asarray(images), batch_size=64, verbose=0).ravel()
+    answers = model.predict(np.asarray(images), batch_size=64, verbose=0)
+    return answers.ravel().astype("float32")  # pandas does not know bfloat16
 
 
 def try_recipe(name, seed):
