@@ -3,7 +3,7 @@
 python tools/trials.py                                   recipes that results/trials.json does not hold: a minute each
 python tools/trials.py "AdamW, 16 epochs" [RECIPE ...]   examines these with three seeds, into results/further.json
 
-PNEUMONIA_DATA names the real images. The stored figures are of KERAS_BACKEND=jax on one NVIDIA H100, in mixed_bfloat16.
+PNEUMONIA_DATA names the real images. The stored figures are of KERAS_BACKEND=jax on an NVIDIA H100 or H200, in mixed_bfloat16.
 """
 
 import functools
@@ -56,7 +56,7 @@ class Change(layers.Layer):
     """change, in training only."""
 
     def __init__(self, **settings):
-        super().__init__()
+        super().__init__(dtype="float32")  # places of pixels need long numbers
         self.settings, self.seed = settings, keras.random.SeedGenerator()
 
     def call(self, images, training=False):
