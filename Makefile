@@ -26,7 +26,10 @@ export QUICK PNEUMONIA_DATA PNEUMONIA_EXTERNAL
 run: .venv/ready
 	@$(COURSE) tools/run.py
 
+# two processes of one thread each: with more threads than cores they wait for each other
 test: export PNEUMONIA_DATA := $(or $(PNEUMONIA_DATA),phantoms)
+test: export TF_NUM_INTRAOP_THREADS := 1
+test: export OMP_NUM_THREADS := 1
 test: .venv/ready-for-tests
 	$(COURSE) -m ruff check .
 	$(COURSE) -m pytest -m "not slow" -n 2 --dist loadscope --nbval --nbval-current-env tests notebooks

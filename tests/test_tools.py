@@ -229,8 +229,7 @@ def fake_notebooks(write, monkeypatch):
     monkeypatch.setattr(run, "execute", execute)
     monkeypatch.setenv("QUICK", "0")
     monkeypatch.setenv("SEED", "0")
-    helpers.RESULTS.mkdir()
-    (helpers.RESULTS / "bands.json").write_text('{"kermany": {"old test": [0.5, 0.6]}}')
+    measure.store("bands.json", {"kermany": {"old test": [0.5, 0.6]}, "kermany_quick": {"knn test": [0.1, 0.7]}})
     return write
 
 
@@ -249,6 +248,7 @@ def test_seeds_are_stored_beside_what_was_not_measured(fake_notebooks, monkeypat
     bands = measure.sources.read_json(helpers.RESULTS / "bands.json")
     assert [*bands] == ["kermany", "kermany_quick"] and "old test" in bands["kermany"]
     assert bands["kermany"]["knn test"] == [round(min(run["auc"] for run in runs[1:]) - 0.03, 3), 1]
+    assert bands["kermany_quick"]["knn test"] == [0.1, 1]
     with pytest.raises(SystemExit, match="No notebook 03"):
         call(measure, "seeds", "03", monkeypatch=monkeypatch)
 

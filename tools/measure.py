@@ -79,7 +79,10 @@ def execute_with_seeds(paths, name):
 
 
 def measure_seeds(*numbers):
-    """Scores of every seed, predictions of seed 0, and bands; of full and of quick runs, with QUICK=1 only of these."""
+    """Scores of every seed, predictions of seed 0, and bands; of full and of quick runs, with QUICK=1 only of these.
+
+    Bands only widen, since other processors round otherwise; delete those of a recipe that has changed.
+    """
     paths = [path for path in sorted(run.NOTEBOOKS.glob("*.ipynb")) if "check_band(" in path.read_text("utf-8")]
     paths = [path for path in paths if not numbers or path.name[:2] in numbers]
     if not paths:
@@ -91,8 +94,9 @@ def measure_seeds(*numbers):
         bands = sources.read_json(helpers.RESULTS / "bands.json")
         banded = runs[runs["split"] != "external"].groupby(["model", "split"])["auc"]
         for (model, split), low, high in banded.agg(["min", "max"]).itertuples():
-            band = [round(low - MARGIN, 3), round(min(high + MARGIN, 1), 3)]
-            bands.setdefault(name, {})[f"{model} {split}"] = band
+            low, high = round(low - MARGIN, 3), round(min(high + MARGIN, 1), 3)
+            band = bands.setdefault(name, {}).setdefault(f"{model} {split}", [low, high])
+            band[:] = min(band[0], low), max(band[1], high)
         store("bands.json", bands)
         if name != source:
             continue

@@ -3,7 +3,7 @@
 python tools/trials.py                                   recipes that results/trials.json does not hold: a minute each
 python tools/trials.py "AdamW, 16 epochs" [RECIPE ...]   examines these with three seeds, into results/further.json
 
-PNEUMONIA_DATA names the real images. The stored figures are of KERAS_BACKEND=jax on an NVIDIA H100 or H200, in mixed_bfloat16.
+PNEUMONIA_DATA names the real images. Stored figures: KERAS_BACKEND=jax on an NVIDIA H100 or H200, mixed_bfloat16.
 """
 
 import functools
