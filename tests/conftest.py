@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 import helpers
@@ -67,6 +68,13 @@ def code_cells(path):
 def contents(folder):
     """{path inside the folder: bytes} of all its files."""
     return {f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def keep_predictions(name, rows, **probabilities):
+    """Store answers with seed 0; rows: of the table of images; probabilities: those of each model for them."""
+    table = rows.rename(columns={"class": "label"}).assign(seed=0)
+    table = pd.concat([table.assign(model=model, probability=p) for model, p in probabilities.items()])
+    sources.write_whole(helpers.RESULTS / f"{name}_predictions.csv", table.to_csv(index=False))
 
 
 def check_sentence(text, tmp_path, *words):

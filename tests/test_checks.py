@@ -131,13 +131,10 @@ def test_slips_of_beginners_get_their_own_words(verdict, rows, capsys):
         raise SystemExit
 
     assert verdict(checks.check_2_3, leave).startswith("not yet. Your function ends Python")
-    for function in (lambda images: images.mean(), lambda images: np.float64(3)):
-        assert "over which axis" in verdict(checks.check_2_3, function)
-    for function in (lambda images: images + 1, lambda images: images / 2):
-        assert "prepares nothing" in verdict(checks.check_2_3, function)
-    counts = {"accuracy": 0.75, "balanced accuracy": 0.5}
-    for answer in (counts, (counts,)):  # the second is what a comma at the end of the line makes
-        assert verdict(checks.check_7_1, answer, 30, 10).startswith("right")
+    assert "over which axis" in verdict(checks.check_2_3, lambda images: images.mean())
+    assert "prepares nothing" in verdict(checks.check_2_3, lambda images: images + 1)
+    counts = ({"accuracy": 0.75, "balanced accuracy": 0.5},)  # what a comma at the end of the line makes
+    assert verdict(checks.check_7_1, counts, 30, 10).startswith("right")
     checks.check_3_2(convolution=896, dense=393_248)
     assert capsys.readouterr().out.startswith("Exercise 2: right")
 
@@ -501,9 +498,9 @@ def test_6_1(judge, network, data):
 def test_6_2(judge, verdict, network, data):
     images, labels, angles = data.validation_images[..., :1], data.validation_labels, (0, 10, 20, 30, 40)
 
-    def curve(sign=1, angles=angles, axes=(1, 2), factor=1, pictures=images, truth=labels, reshape=False):
+    def curve(sign=1, angles=angles, axes=(1, 2), factor=1, pictures=images, truth=labels):
         def of(model):
-            turned = {a: rotate(pictures, sign * a, axes=axes, reshape=reshape, order=1) for a in angles}
+            turned = {a: rotate(pictures, sign * a, axes=axes, reshape=False, order=1) for a in angles}
             return {a: factor * score(model, turned[a], truth) for a in angles}
 
         return of
@@ -521,7 +518,6 @@ def test_6_2(judge, verdict, network, data):
     }
     judge(checks.check_6_2, right, wrong, network)
     assert verdict(checks.check_6_2, lambda model: {}, network).startswith("not answered yet")
-    assert "could not use this answer" in verdict(checks.check_6_2, curve(reshape=True), network)
 
 
 def test_6_3(judge, verdict, network):

@@ -6,14 +6,12 @@ import io
 import itertools
 import multiprocessing
 import os
-import random
 import re
 import resource
 import shutil
 import signal
 import socket
 import sys
-import time
 import types
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
@@ -232,24 +230,18 @@ KINDS = [
     ("L", "JPEG", 200, 200),
     ("RGB", "JPEG", (255, 0, 0), 76),
     ("CMYK", "JPEG", (0, 0, 0, 55), 200),
-    ("1", "PNG", 1, 255),
     ("I;16", "PNG", 65535, 255),
     ("I;16", "PNG", 2064, 129),  # 12 bit in 16
     ("I;16", "PNG", 100, 100),  # 8 bit in 16
-    ("L", "WEBP", 200, 200),
     ("F", "TIFF", 0.5, 128),
     ("RGBA", "PNG", (200, 200, 200, 128), 100),
-    ("P", "PNG", 7, 7),
 ]
 
 
 @pytest.mark.parametrize(("mode", "kind", "value", "grey"), KINDS)
 @pytest.mark.parametrize("size", [(1, 1), (400, 20), (1900, 1400)])
 def test_every_kind_and_size_of_picture_gives_a_square_of_its_grey(tmp_path, mode, kind, value, grey, size):
-    made = Image.new(mode, size, value)
-    if mode == "P":
-        made.putpalette([level for level in range(256) for _ in "RGB"])
-    made.save(tmp_path / "image", kind)
+    Image.new(mode, size, value).save(tmp_path / "image", kind)
     image = sources.read_image(tmp_path / "image", size=48)
     assert image.shape == (48, 48) and image.dtype == np.uint8
     assert np.abs(image - float(grey)).max() <= 2
@@ -276,11 +268,9 @@ def test_a_sound_picture_with_broken_notes_or_a_large_colour_profile_is_read(tmp
 
 BAD = [
     picture(60, (300, 300))[:900],
-    picture(60, (300, 300), kind="PNG")[:-40],
     picture(60, kind="GIF"),
     picture(1, (10_000, 6_000), "1", "PNG"),  # a small file that unpacks to 60 MB
     b"This is no picture at all.\n",
-    b"",
 ]
 
 
@@ -308,7 +298,6 @@ def test_an_unknown_setting_is_named(refused, monkeypatch, setting):
 def test_what_lies_beside_the_images_does_no_harm(folder):
     for name in FILES:
         write_images(folder, {f"chest_xray/{name}": picture(1), f"__MACOSX/{name}": picture(1)})
-        (folder / name).with_name("._" + Path(name).name).write_bytes(b"\0\5\26\7Mac")
     for name in ("notes.txt", "IM-9.jpeg"):
         (folder / "test" / "NORMAL" / name).symlink_to("gone")
     assert_made_images(sources.load_images())
@@ -333,12 +322,6 @@ def test_files_of_other_names_are_said_to_be_others_before_the_training_too(fold
         sources.load_images()
     with refused("NORMAL-28501-", "no patient number in this name"):
         list_all_images()
-
-
-def test_half_of_a_folder_is_said_to_be_missing(stamps, monkeypatch, capsys):
-    monkeypatch.setenv("PNEUMONIA_DATA", str(stamps))
-    list_all_images()
-    assert "16 of 1,341 in train/NORMAL, 16 of 3,875 in train/PNEUMONIA" in capsys.readouterr().out
 
 
 OWN_FOLDERS = {
@@ -404,7 +387,6 @@ BAD_TABLES = {
     "unknown split": (TABLE.replace("field", "exam"), "other values"),
     "no patient": (TABLE.replace("IM-0002,", ","), "other values"),
     "no rows": (TABLE[: TABLE.index("\n")], "other values"),
-    "empty file": ("", "cannot be read as a table"),
     "Latin-1": (TABLE.replace("IM-0002,", "Zoë,"), "cannot be read as a table"),
     "missing": (None, "No such file or directory"),
 }
@@ -468,12 +450,6 @@ def test_faults_of_the_network_have_words_of_their_own():
             assert words in sources.why_no_download(error)
 
 
-def test_a_download_damaged_later_is_fetched_again(server, monkeypatch, cache):
-    offer_medmnist(server, monkeypatch)
-    sources.write_whole(cache / "downloads" / "pneumoniamnist_64.npz", b"damaged")
-    assert len(sources.load_images()) == 2800 and server.asked == ["pneumoniamnist_64.npz"]
-
-
 @contextlib.contextmanager
 def no_file_above(size):
     """No file may grow above this many bytes: the system refuses the rest, as a full disk does."""
@@ -485,18 +461,8 @@ def no_file_above(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-class Harm:
-    """An object that does harm when it is unpickled."""
-
-    def __reduce__(self):
-        return pytest.fail, ("what was loaded was run",)
-
-
-HARM = np.array([Harm()], dtype=object)
 BAD_ARRAYS = {
-    "pickled objects": HARM,
     "other count": INSPIRIT[:2],
-    "no images": INSPIRIT[:0],
     "not finite": INSPIRIT * np.nan,
     "negative": INSPIRIT - 11.0,
     "above 255": INSPIRIT * 2.0,
@@ -566,7 +532,6 @@ CHANGES = {
     "the table": lambda folder: sources.TABLE.write_text(TABLE.replace("IM-0003,", "IM-0004,")),
     "the code": lambda folder: setattr(sources, "PREPARATION", sources.PREPARATION + 1),
     "the cache cut": lambda folder: os.truncate(next(sources.CACHE.glob("*.npy")), 1000),
-    "the cache pickled": lambda folder: next(sources.CACHE.glob("*.npy")).write_bytes(HARM.dumps()),
 }
 
 
@@ -614,22 +579,18 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, refused, monkeypatch):
     assert contents(path.parent) == {"notes.txt": b"\0\xff"}
 
 
-def test_a_kill_leaves_whole_files_and_the_remains_go_after_an_hour(cache):
+def test_a_kill_leaves_the_old_file_and_the_remains_go_after_an_hour(cache, monkeypatch):
     path = cache / "numbers.txt"
-    sources.write_whole(path, "a" * 5_000_000)
-    for number in range(15):
-        child = os.fork()
-        if child == 0:
-            while True:
-                sources.write_whole(path, random.choice("ab") * 5_000_000)
-        while not list(cache.glob(f"*.{child}.part")):  # it takes a while to begin where others compute
-            time.sleep(0.0005)
-        time.sleep(number / 3000)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        assert path.read_text() in ("a" * 5_000_000, "b" * 5_000_000)
+    sources.write_whole(path, "old")
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        sources.write_whole(path, "new")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert path.read_text() == "old"
     remains = [*cache.glob("*.part"), write_images(cache / "tmp1", {"half.png": b""})]
-    assert len(remains) > 1  # some kills fell into the middle of writing
+    assert len(remains) == 2
     sources.in_cache("numbers.txt")
     assert all(file.exists() for file in remains)  # they may be of a process that still writes
     for file in remains:
@@ -685,7 +646,6 @@ def test_the_data_card_counts_the_patients_of_the_table(own_table):
 
 
 SOME = {
-    "sorted by patient": lambda table: table.sort_values("patient"),
     "shuffled and numbered anew": lambda table: table.sample(frac=1, random_state=3).reset_index(drop=True),
     "without the other splits": lambda table: table[table["split"] == "train"][::-1],
     "a third": lambda table: table.sample(frac=0.3, random_state=1).reset_index(drop=True),
@@ -773,7 +733,7 @@ def test_the_real_folder_gives_the_table_of_the_project(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("setting", ["folder", "kermany"])
-def test_every_image_but_repeats_has_a_row_and_patients_stay_together(stamps, server, monkeypatch, cache, setting):
+def test_every_image_but_repeats_has_a_row_and_patients_stay_together(stamps, server, monkeypatch, capsys, setting):
     names = set(contents(stamps))
     train, test = stamps / "train/NORMAL", stamps / "test/NORMAL"
     shutil.copy(train / "IM-0001-1.jpeg", train / "IM-0900-1.jpeg")
@@ -782,7 +742,8 @@ def test_every_image_but_repeats_has_a_row_and_patients_stay_together(stamps, se
     offer_kermany(server, monkeypatch, contents(stamps))
     if setting == "folder":
         monkeypatch.setenv("PNEUMONIA_DATA", str(stamps))
-    table, place = list_all_images(), stamps if setting == "folder" else cache / "chest_xray"
+    table, place = list_all_images(), stamps if setting == "folder" else sources.CACHE / "chest_xray"
+    assert "18 of 1,341 in train/NORMAL, 16 of 3,875 in train/PNEUMONIA" in capsys.readouterr().out
     assert list(table.columns) == ["path", "class", "split", "patient"] and list_all_images().equals(table)
     assert set(table["path"]) == {str(place / name) for name in names}
     assert (table["class"] == table["path"].str.contains("PNEUMONIA")).all()
@@ -848,13 +809,7 @@ def test_another_hospital_is_read_from_a_folder(elsewhere, refused, monkeypatch,
     (elsewhere / "Pneumonia" / "00000009_004.png").rename(elsewhere / "Pneumonia" / "of a friend.png")
     assert len(set(helpers.get_external_data()[2])) == 2
     assert "1 of 3 file names of the other hospital name no patient" in capsys.readouterr().out
-    (elsewhere / "Pneumonia" / "of a friend.png").write_bytes(b"no picture")
-    with refused("Pneumonia/of a friend.png is not a sound image"):
-        helpers.get_external_data()
-    (elsewhere / "Pneumonia" / "of a friend.png").unlink()
-    with refused("no images in elsewhere/Pneumonia"):
-        helpers.get_external_data()
-    (elsewhere / "Pneumonia").rmdir()
+    (elsewhere / "Pneumonia").rename(elsewhere / "ill")
     with refused("does not hold the folders No_findings, Pneumonia"):
         helpers.get_external_data()
     monkeypatch.setenv("PNEUMONIA_EXTERNAL", "chestmnits")

@@ -6,8 +6,8 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
+from conftest import keep_predictions
 from PIL import Image
 from scipy.signal import correlate2d
 
@@ -133,13 +133,6 @@ def test_frames_show_border_curve_and_descent_as_they_are(frames_of):
 # --- the score board --------------------------------------------------------------------------------------------------
 
 
-def keep(name, rows, **probabilities):
-    """rows: of the table; probabilities: those of each model for them."""
-    table = rows.rename(columns={"class": "label"}).assign(seed=0)
-    table = pd.concat([table.assign(model=model, probability=p) for model, p in probabilities.items()])
-    sources.write_whole(helpers.RESULTS / f"{name}_predictions.csv", table.to_csv(index=False))
-
-
 def board(notebook):
     axes = figures.plot_score_board(notebook)
     names = [label.get_text() for label in axes[0].get_yticklabels()]
@@ -151,12 +144,12 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
     good = np.random.default_rng(0).uniform(0, 0.7, len(rows)) + rows["class"] * 0.3
     sources.write_whole(helpers.RESULTS / "reader_example.json", '{"indices": [2132, 2309], "answers": [0, 0]}')
     assert board(7)[:3] == (["another reader, 2 images"], [], ["0.500"])
-    keep("phantoms", rows, knn=1 - good, cnn=good)
+    keep_predictions("phantoms", rows, knn=1 - good, cnn=good)
     names, auc, accuracy, _ = board(2)
     scores = helpers.score(rows["class"], 1 - good)
     assert names == ["nearest neighbours", "another reader, 2 images"]
     assert auc == [f"{scores['auc']:.3f}"] and accuracy == [f"{scores['accuracy']:.3f}", "0.500"]
-    keep("own/phantoms", rows, knn=good)
+    keep_predictions("own/phantoms", rows, knn=good)
     sources.write_whole(helpers.own_path("_reader.json"), '{"indices": [2132, 2309], "answers": [0, 1]}')
     names, auc, accuracy, axes = board(3)
     scores = helpers.score(rows["class"], good)
@@ -174,7 +167,7 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
 
 def test_without_a_reader_of_these_images_the_score_board_has_none(monkeypatch):
     rows = helpers.get_metadata().query("split == 'test'").iloc[::4]
-    keep("phantoms", rows, knn=rows["class"] * 0.5)
+    keep_predictions("phantoms", rows, knn=rows["class"] * 0.5)
     monkeypatch.setattr(reader, "load_example", dict)
     assert board(2)[0] == ["nearest neighbours"]
 

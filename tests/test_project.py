@@ -22,6 +22,7 @@ CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 DATA_CARD = (PROJECT / "data" / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 WORKFLOWS = PROJECT / ".github" / "workflows"
+JOBS = "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS.glob("*.yml"))
 SERIES = sorted(publish.NOTEBOOKS.glob("*.ipynb"))
 CELLS = [cell for path in SERIES for cell in nbformat.read(path, as_version=4).cells]
 NOTEBOOKS = "\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
@@ -52,7 +53,7 @@ def test_every_make_target_that_is_named_exists():
     assert {"run", "test", "refresh"} <= named <= targets
 
 
-@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+@pytest.mark.parametrize("text", [README, CONTRIBUTING, JOBS], ids=["README", "CONTRIBUTING", "workflows"])
 def test_every_path_that_is_named_exists(text):
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
     files = re.findall(r"(?<![\w/])(?:data|docs|notebooks|results|tests|tools)/[\w./-]*\w", text)
@@ -283,12 +284,6 @@ def test_workflows_and_citation_pass_their_checkers(command):
     program = shutil.which(command[0], path=sysconfig.get_path("scripts"))
     checked = subprocess.run([program, *map(str, command[1:])], capture_output=True, text=True, encoding="utf-8")
     assert checked.returncode == 0, checked.stdout + checked.stderr
-
-
-def test_workflows_name_what_is_there():
-    text = "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS.glob("*.yml"))
-    named = re.findall(r"(?<![\w/-])(?:data|docs|notebooks|tests|tools)/[\w./-]*\w|[a-z-]+requirements\.txt", text)
-    assert len(named) > 10 and [name for name in named if not (PROJECT / name).exists()] == []
 
 
 def test_binder_kaggle_and_the_dev_container_use_what_is_there():

@@ -46,8 +46,7 @@ def test_run_executes_into_build_from_the_beginning_and_ends_with_a_table(write,
     before = path.read_bytes()
     (weights / "cnn.weights.backup").mkdir(parents=True)  # of an interrupted training
     (weights / "cnn.weights.h5").touch()
-    helpers.OWN_RESULTS.mkdir(parents=True)
-    helpers.own_path("_reader.json").write_text('{"right": 7, "answers": [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]}')
+    helpers.keep(helpers.own_path("_reader.json"), '{"right": 7, "answers": [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]}')
     scores = [{"model": "knn", "split": "test", "seed": helpers.SEED, "accuracy": 0.75, "auc": 0.9}]
     scores.append(scores[0] | {"seed": helpers.SEED + 1, "accuracy": 0.5})
     (helpers.OWN_RESULTS / f"{helpers.results_name()}.json").write_text(json.dumps(scores))
@@ -179,7 +178,6 @@ def small_trials(own_project, monkeypatch):
     monkeypatch.setitem(trials.RECIPE, "build", build)
     some = ("AdamW, 8 epochs", "one image per patient, 4 epochs", "contrast equalised", "notebook 4")
     monkeypatch.setattr(trials, "TRIALS", {name: trials.TRIALS[name] | {"epochs": 1} for name in some})
-    helpers.RESULTS.mkdir()
 
 
 def test_trials_that_are_stored_are_not_repeated(small_trials, monkeypatch):
@@ -286,7 +284,6 @@ def own_address(tmp_path, monkeypatch):
     "origin, repository",
     [
         ("https://github.com/some-one/x.ray_course.git", "some-one/x.ray_course"),
-        ("https://github.com/some-one/course", "some-one/course"),
         ("git@github.com:some-one/course.git", "some-one/course"),
         ("ssh://git@github.com/some-one/course/", "some-one/course"),
         ("https://name:secret@github.com/some-one/course.git", "some-one/course"),
