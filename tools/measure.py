@@ -153,20 +153,21 @@ CNN_RECIPES = {
 }
 
 
-def six_fold(ways, training, validation, seed):
+def six_fold(ways, training, validation, seed, change=list):
     """Notebook 6's recipe: six copies of every image, disturbed in some ways; the validation images in all."""
     with mock.patch.dict(vars(field), {way: lambda image, rng: image for way in {*WAYS.values()} - {*ways}}):
         copies = [disturbed(training[0], 1_000_000 * number) for number in range(1, 6)]
     training = (np.concatenate([training[0], *copies]), np.tile(training[1], 6))
     pair = (disturbed(validation[0], 100_000), validation[1])
     rate = schedules.CosineDecay(1e-3, 5 * len(training[1]) // 32)
-    return small_network(training, pair, seed, rate=rate, epochs=5)
+    return small_network(training, pair, seed, change, rate, epochs=5)
 
 
 WAYS = {"turned": "turn", "exposure": "expose", "noise": "add_noise"}
 ABLATION = {"nothing": []} | {f"only {name}": [way] for name, way in WAYS.items()}
 ABLATION |= {f"all but {name}": {*WAYS.values()} - {way} for name, way in WAYS.items()} | {"all": WAYS.values()}
 ABLATION = {name: partial(six_fold, ways) for name, ways in ABLATION.items()}
+ABLATION["all, and framing"] = partial(six_fold, WAYS.values(), change=lambda parts: [trials.framing(), *parts])
 
 
 def at_once(training, validation, _):
