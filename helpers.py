@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 from data import external, sources
 from data.arguments import check_count, check_images, check_labels, check_probabilities, check_several
@@ -99,8 +99,7 @@ def get_field_data(flatten=False):
 
 
 def _get_split(split, flatten):
-    metadata = get_metadata()
-    rows = metadata[metadata["split"] == split]
+    rows = get_metadata().query("split == @split")
     grey = sources.load_images()[rows["index"]] / np.float32(255)
     if split == "field":
         grey = np.stack([disturb(image, seed) for image, seed in zip(grey, rows["index"], strict=True)])
@@ -278,14 +277,15 @@ def score(labels, probabilities, threshold=0.5):
     if not 0 <= threshold <= 1:
         raise DataError(f"The threshold is from 0 to 1, and this one is {threshold}: divide percent by 100.")
     probabilities = check_probabilities(probabilities, len(labels))
-    if len(set(labels)) < 2:
+    ill, called_ill = labels == 1, probabilities >= threshold
+    if ill.all() or not ill.any():
         raise DataError(f"All labels are {labels[:1]}: a score needs healthy images (0) and ill ones (1).")
-    called_ill = probabilities >= threshold
+    won = rankdata(probabilities)[ill].mean() - (ill.sum() + 1) / 2  # roc_auc_score takes twenty times as long
     return {
         "accuracy": float(np.mean(called_ill == labels)),
-        "auc": float(roc_auc_score(labels, probabilities)),
-        "sensitivity": float(np.mean(called_ill[labels == 1])),
-        "specificity": float(np.mean(~called_ill[labels == 0])),
+        "auc": float(won / np.sum(~ill)),
+        "sensitivity": float(np.mean(called_ill[ill])),
+        "specificity": float(np.mean(~called_ill[~ill])),
     }
 
 
