@@ -10,10 +10,8 @@ y = 1 at the top of the diaphragm.  As on a real image, the left of the image is
 import contextlib
 import io
 import math
-import os
 import sys
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from types import SimpleNamespace
 
@@ -58,11 +56,9 @@ def draw_phantoms(metadata):
 
 def draw_rows(metadata, size, draw):
     rows = metadata[["class", "split", "patient", "filename"]].itertuples(index=False, name=None)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        images = pool.map(lambda row: draw(*row, size), rows)
-        hide = len(metadata) * size**2 < 500 * 64**2
-        images = tqdm(images, total=len(metadata), desc="Drawing", file=sys.stdout, leave=False, disable=hide)
-        return np.stack(list(images))
+    hide = len(metadata) * size**2 < 500 * 64**2
+    rows = tqdm(rows, total=len(metadata), desc="Drawing", file=sys.stdout, leave=False, disable=hide)
+    return np.stack([draw(*row, size) for row in rows])
 
 
 # ---------------------------------------------------------------- what differs between children and between images
