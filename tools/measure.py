@@ -94,9 +94,9 @@ def measure_seeds(*numbers):
         bands = sources.read_json(helpers.RESULTS / "bands.json")
         banded = runs[runs["split"] != "external"].groupby(["model", "split"])["auc"]
         for (model, split), low, high in banded.agg(["min", "max"]).itertuples():
-            low, high = round(low - MARGIN, 3), round(min(high + MARGIN, 1), 3)
-            band = bands.setdefault(name, {}).setdefault(f"{model} {split}", [low, high])
-            band[:] = min(band[0], low), max(band[1], high)
+            known, of = bands.setdefault(name, {}), f"{model} {split}"
+            lowest, highest = known.get(of, (1, 0))
+            known[of] = [min(lowest, round(low - MARGIN, 3)), max(highest, round(min(high + MARGIN, 1), 3))]
         store("bands.json", bands)
         if name != source:
             continue
