@@ -11,8 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import helpers
-from data import phantoms
-from data.sources import read_json
+from data import phantoms, sources
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def train():
 
 @pytest.fixture(scope="module")
 def images(train):
-    return phantoms.draw_images(train)
+    return sources.phantom_images()[train["index"]]  # drawn once, for the notebooks, too
 
 
 def test_every_row_has_a_grey_image_of_its_own_whatever_rows_stand_beside_it(train, images):
@@ -61,7 +60,7 @@ def test_images_of_one_child_share_the_anatomy_and_larger_ones_show_the_same(tra
 
 
 def test_models_learn_from_phantoms_what_they_learn_from_real_images():
-    measured = read_json(PROJECT / "results" / "phantom_realism.json")
+    measured = sources.read_json(PROJECT / "results" / "phantom_realism.json")
     assert measured["phantoms_sha256"] == hashlib.sha256((PROJECT / "data" / "phantoms.py").read_bytes()).hexdigest()
     validation, test = measured["val_accuracy"], measured["test_accuracy"]
     for model, accuracy in test["phantom"].items():
