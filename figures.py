@@ -266,8 +266,11 @@ def plot_score_board(notebook):
     for (model, split), part in answers[answers["model"].isin(rows)].groupby(["model", "split"], sort=False):
         color, marker = STYLES[split]
         shift = 0.05 + between * (splits.index(split) - middle) if split in splits else 0.05
-        scores = score_by_patient(part["label"], part["probability"], patients[split].reindex(part["index"]))
-        for ax, (value, low, high) in list(zip(axes, scores, strict=True))[split == "reader" :]:  # who has no AUC
+        if split == "reader":  # who has no AUC
+            scores = [None, reader.score_answers(part["label"], part["probability"])]
+        else:
+            scores = score_by_patient(part["label"], part["probability"], patients[split].reindex(part["index"]))
+        for ax, (value, low, high) in [pair for pair in zip(axes, scores, strict=True) if pair[1]]:
             row, reach = rows.index(model), np.maximum([[value - low], [high - value]], 0)
             ax.errorbar(value, row + shift, xerr=reach, fmt=marker, color=color, linewidth=2, label=split)
             ax.text(value, row + shift - 0.06, f"{value:.3f}", ha="center", va="bottom", fontsize=8)
@@ -287,10 +290,7 @@ def score_by_patient(labels, probabilities, patients):
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
 
     def measure(rows):
-        truth, answers = labels[rows], probabilities[rows]
-        if len(set(truth)) < 2:  # a reader's ten images, drawn anew, may be all ill
-            return np.nan, np.mean((answers >= 0.5) == truth)
-        scores = helpers.score(truth, answers)
+        scores = helpers.score(labels[rows], probabilities[rows])
         return scores["auc"], scores["accuracy"]
 
     lower, upper = helpers.bootstrap_interval(measure, patients, draws=300)

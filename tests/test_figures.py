@@ -163,6 +163,8 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
     assert whole == pytest.approx((scores["auc"], *interval)) and whole[1] < whole[0] < whole[2]
     (bar,) = axes[0].containers[0].lines[2]
     assert bar.get_segments()[0][:, 0] == pytest.approx(whole[1:])
+    (bar,) = axes[1].containers[-1].lines[2]
+    assert bar.get_segments()[0][:, 0] == pytest.approx(reader.score_answers([0, 1], [0, 1])[1:])
 
 
 def test_without_a_reader_of_these_images_the_score_board_has_none(monkeypatch):
