@@ -164,11 +164,13 @@ def test_stored_predictions_give_the_stored_scores(images):
     training, validation = helpers.split_by_patient(table)
     held_out = table[table["split"] == "train"].iloc[validation]
     images_of = {split: table[table["split"] == split] for split in ("test", "field")} | {"validation": held_out}
+    elsewhere = pd.read_csv(PROJECT / "data" / "other_hospital.csv")
     predictions = pd.read_csv(PROJECT / "results" / f"{images}_predictions.csv").groupby(["model", "split"])
     for run in [run for run in stored(images) if run["seed"] == 0]:
         rows = predictions.get_group((run["model"], run["split"]))
         if run["split"] == "external":
             assert list(rows["index"]) == list(range(len(rows))) and rows["label"].is_monotonic_increasing
+            assert images == "phantoms" or list(rows["label"]) == list(elsewhere["class"])
         else:
             expected = images_of[run["split"]]
             assert list(rows["index"]) == list(expected["index"]) and list(rows["label"]) == list(expected["class"])

@@ -310,7 +310,8 @@ def test_badges_lead_to_the_address_and_a_second_one_replaces_the_first(own_addr
         assert [place for place, _ in pages] == ["Colab", "Kaggle", "Binder"] * 9
         assert all(f"owner/{name}/" in page and page.endswith(".ipynb") for _, page in pages)
         assert publish.NO_ADDRESS not in text
-    assert texts[1].replace("owner/first", "owner/second") == texts[2]
+    assert "(https://owner.github.io/first/)" in texts[1]
+    assert re.sub("(owner|github.io)/first", r"\1/second", texts[1]) == texts[2]
 
 
 @pytest.mark.parametrize("origin", ["", "https://github.com/owner/course"])
@@ -357,7 +358,7 @@ def test_publish_writes_tables_picture_and_the_new_address_everywhere(write, own
     for name, value in stand_in.items():
         monkeypatch.setattr(publish, name, value)
     publish.main()
-    new = publish.badges("01_metadata.ipynb")
+    new = publish.badges("01_metadata.ipynb") + " [Site](https://owner.github.io/new/)"
     assert "owner/new/" in new
     assert publish.README.read_text() == page.replace("x", new).replace("old", "| 1 |")
     assert publish.MODEL_CARD.read_text() == page.replace("old", "| 2 |")

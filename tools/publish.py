@@ -101,7 +101,9 @@ def badges(name):
 
 def with_badges(text):
     """The text of README.md with its first lines and the badges of all notebooks at the present address."""
-    text = with_table(text, "address", badges("01_metadata.ipynb") or NO_ADDRESS)
+    address, (owner, _, name) = badges("01_metadata.ipynb"), read_repository().partition("/")
+    site = f"{address} [Site](https://{owner}.github.io/{name}/)"  # where .github/workflows/pages.yml publishes it
+    text = with_table(text, "address", site if address else NO_ADDRESS)
     row = re.compile(r"^(\| \[.*\]\(notebooks/(\w+\.ipynb)\) \|.*\|)[^|\n]*\|$", re.MULTILINE)
     return row.sub(lambda found: f"{found[1]} {badges(found[2])} |".replace("  ", " "), text)
 
