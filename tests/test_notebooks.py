@@ -4,8 +4,10 @@ import base64
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import PROJECT
 from PIL import Image
@@ -157,6 +159,16 @@ def test_stored_solutions_are_right(notebook):
 
 
 # --- the teaching guide -----------------------------------------------------------------------------------------------
+
+
+def test_the_features_of_notebook_4_are_also_those_of_early_layers_and_of_changed_images():
+    """As the hints of its exercises have it."""
+    cells = code_cells(nbformat.read(SERIES[3], as_version=4))
+    names = {"np": np, "used": np.array([0, 2])}
+    exec(next(cell.source for cell in cells if cell.source.startswith("def features_of")), names)  # noqa: S102
+    trunk = SimpleNamespace(predict=lambda images, **_: images[..., :1] * np.ones(256, np.float32))
+    features = names["features_of"](trunk, np.arange(3)[:, None, None, None] * np.ones((3, 8, 8, 3)))
+    assert features.shape == (3, 256) and list(features[:, 0]) == [0, 0, 2]
 
 
 @of_the_series
