@@ -161,8 +161,7 @@ def test_stored_solutions_are_right(notebook):
 # --- the teaching guide -----------------------------------------------------------------------------------------------
 
 
-def test_the_features_of_notebook_4_are_also_those_of_early_layers_and_of_changed_images():
-    """As the hints of its exercises have it."""
+def test_features_of_notebook_4_are_also_made_as_the_hints_of_its_exercises_say():
     cells = code_cells(nbformat.read(SERIES[3], as_version=4))
     names = {"np": np, "used": np.array([0, 2])}
     exec(next(cell.source for cell in cells if cell.source.startswith("def features_of")), names)  # noqa: S102
