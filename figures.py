@@ -267,10 +267,11 @@ def plot_score_board(notebook):
         color, marker = STYLES[split]
         shift = 0.05 + between * (splits.index(split) - middle) if split in splits else 0.05
         if split == "reader":  # who has no AUC
-            scores = [None, reader.score_answers(part["label"], part["probability"])]
+            scores = {axes[1]: reader.score_answers(part["label"], part["probability"])}
         else:
             scores = score_by_patient(part["label"], part["probability"], patients[split].reindex(part["index"]))
-        for ax, (value, low, high) in [pair for pair in zip(axes, scores, strict=True) if pair[1]]:
+            scores = dict(zip(axes, scores, strict=True))
+        for ax, (value, low, high) in scores.items():
             row, reach = rows.index(model), np.maximum([[value - low], [high - value]], 0)
             ax.errorbar(value, row + shift, xerr=reach, fmt=marker, color=color, linewidth=2, label=split)
             ax.text(value, row + shift - 0.06, f"{value:.3f}", ha="center", va="bottom", fontsize=8)

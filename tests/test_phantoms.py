@@ -3,9 +3,7 @@
 import hashlib
 
 import numpy as np
-import pandas as pd
 import pytest
-from conftest import PROJECT
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,7 +14,7 @@ from data import phantoms, sources
 
 @pytest.fixture(scope="module")
 def train():
-    return pd.read_csv(PROJECT / "data" / "metadata.csv").query("split == 'train'")
+    return sources.read_table().query("split == 'train'")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +58,8 @@ def test_images_of_one_child_share_the_anatomy_and_larger_ones_show_the_same(tra
 
 
 def test_models_learn_from_phantoms_what_they_learn_from_real_images():
-    measured = sources.read_json(PROJECT / "results" / "phantom_realism.json")
-    assert measured["phantoms_sha256"] == hashlib.sha256((PROJECT / "data" / "phantoms.py").read_bytes()).hexdigest()
+    measured = sources.read_json(helpers.RESULTS / "phantom_realism.json")
+    assert measured["phantoms_sha256"] == hashlib.sha256((sources.DATA / "phantoms.py").read_bytes()).hexdigest()
     validation, test = measured["val_accuracy"], measured["test_accuracy"]
     for model, accuracy in test["phantom"].items():
         assert abs(accuracy - test["real"][model]) <= 0.08

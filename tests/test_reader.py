@@ -64,8 +64,3 @@ def test_missing_or_wrong_answers_are_refused_and_the_old_ones_stay(answers, rea
     with pytest.raises(ValueError, match=f"each of the 3 images needs an answer.*{reason}"):
         reader.save_reader(answers, [1, 0, 1], [3, 4, 5])
     assert kept()["answers"] == [1]
-
-
-def test_ten_right_answers_of_ten_leave_a_margin():
-    value, low, high = reader.score_answers([0, 1] * 5, [0, 1] * 5)
-    assert (value, high) == (1, 1) and low == pytest.approx(0.025 ** (1 / 10))

@@ -101,9 +101,10 @@ def badges(name):
 
 def with_badges(text):
     """The text of README.md with its first lines and the badges of all notebooks at the present address."""
-    address, (owner, _, name) = badges("01_metadata.ipynb"), read_repository().partition("/")
-    site = f"{address} [Site](https://{owner}.github.io/{name}/)"  # where .github/workflows/pages.yml publishes it
-    text = with_table(text, "address", site if address else NO_ADDRESS)
+    address = badges("01_metadata.ipynb")
+    if address:  # the site is where .github/workflows/pages.yml publishes it
+        address += " [Site](https://{}.github.io/{}/)".format(*read_repository().split("/"))
+    text = with_table(text, "address", address or NO_ADDRESS)
     row = re.compile(r"^(\| \[.*\]\(notebooks/(\w+\.ipynb)\) \|.*\|)[^|\n]*\|$", re.MULTILINE)
     return row.sub(lambda found: f"{found[1]} {badges(found[2])} |".replace("  ", " "), text)
 
