@@ -14,6 +14,7 @@ EPOCHS = 8
 TOO_LONG = 900  # seconds: a process that still lives then hangs, however busy the computer is
 SETTINGS = {"PNEUMONIA_DATA": "phantoms", "JAX_PLATFORMS": "cpu", "SEED": "0", "QUICK": "0"}
 SETTINGS["JAX_COMPILATION_CACHE_DIR"] = str(PROJECT / "build" / "jax")  # else compiling is half of the work
+SETTINGS["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 REFUSED, LOST = 2, 3  # exit codes
 
 
