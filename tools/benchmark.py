@@ -32,7 +32,6 @@ PAGE = PROJECT / "docs" / "performance.md"
 ROUNDS = 3
 # task: what it is called on the page
 STEPS = {
-    "make_test": "`make test`",
     "loading unprepared": "training images, nothing prepared: all images are",
     "loading prepared": "training images, prepared before",
 }
@@ -87,11 +86,6 @@ def machine():
         "short numbers": networks.choose_precision(),
         "date": str(datetime.date.today()),
     }
-
-
-def make_test():
-    command = ["make", "test", "PNEUMONIA_DATA=phantoms"]
-    return measured(subprocess.run, command, cwd=PROJECT, stdout=sys.stderr, check=True)
 
 
 def notebook(name):
@@ -171,7 +165,7 @@ def peer(doing, precision, count):
     return measured(action, int(count), repeats=3)
 
 
-PARTS = {part.__name__: part for part in (machine, make_test, notebook, loading, network, peer)}
+PARTS = {part.__name__: part for part in (machine, notebook, loading, network, peer)}
 
 
 # --- all parts, in rounds ---------------------------------------------------------------------------------------------
@@ -217,11 +211,10 @@ def measure_all():
 
 
 def cells(figures):
-    """One row of a table: {quantity: [figure of each round]} as text; processor time is missing in older results."""
-    seconds, processor = figures["seconds"], figures.get("processor_seconds")
-    processor = f"{statistics.median(processor):.2f}" if processor else "not measured"
+    """One row of a table: {quantity: [figure of each round]} as text."""
+    seconds, processor = figures["seconds"], statistics.median(figures["processor_seconds"])
     spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-    return [f"{statistics.median(seconds):.2f}", spread, processor, f"{max(figures['memory_gb']):.2f}"]
+    return [f"{statistics.median(seconds):.2f}", spread, f"{processor:.2f}", f"{max(figures['memory_gb']):.2f}"]
 
 
 def filled(page, results):
