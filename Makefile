@@ -45,7 +45,7 @@ test-real: .venv/ready-for-tests
 refresh: .venv/ready
 	@$(COURSE) tools/run.py --refresh
 
-benchmark: .venv/ready-for-tests build/docs-venv/ready-for-benchmark
+benchmark: .venv/ready build/docs-venv/ready-for-benchmark
 	@$(COURSE) tools/benchmark.py
 
 # -E reads all pages anew, -W: a warning is a fault

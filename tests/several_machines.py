@@ -11,7 +11,6 @@ import pytest
 from conftest import PROJECT, check_sentence
 
 EPOCHS = 8
-TOO_LONG = 900  # seconds: a process that still lives then hangs, however busy the computer is
 SETTINGS = {"PNEUMONIA_DATA": "phantoms", "JAX_PLATFORMS": "cpu", "SEED": "0", "QUICK": "0"}
 SETTINGS["JAX_COMPILATION_CACHE_DIR"] = str(PROJECT / "build" / "jax")  # else compiling is half of the work
 SETTINGS["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
@@ -57,8 +56,8 @@ def start_two():
 
 
 def printed(process):
-    """All that a process still prints until its end."""
-    return process.communicate(timeout=TOO_LONG)[0]
+    """All that a process still prints until its end; after 900 s it hangs, however busy the computer is."""
+    return process.communicate(timeout=900)[0]
 
 
 def figures_of_epochs(text):

@@ -13,7 +13,7 @@ def test_page_and_results_agree():
     assert {len(figures["seconds"]) for figures in results["figures"].values()} == {benchmark.ROUNDS}
 
 
-def test_a_run_stores_all_rounds_and_shows_medians(tmp_path, monkeypatch):
+def test_a_run_stores_all_rounds_and_shows_medians(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path / "results" / "benchmark.json")
     monkeypatch.setattr(benchmark, "PAGE", tmp_path / "performance.md")
     benchmark.PAGE.write_text(PAGE, encoding="utf-8")
@@ -31,3 +31,4 @@ def test_a_run_stores_all_rounds_and_shows_medians(tmp_path, monkeypatch):
     assert "| processor | a quick one |" in page
     assert "| training images, prepared before | 3.00 | 1.00 to 10.00 | 7.00 | 1.50 |" in page
     assert "| VGG16, training | float32 | 64 | 8.00 | 4.00 to 8.00 | 7.00 | 1.50 |" in page
+    assert "round 3/3" in capsys.readouterr().out
