@@ -400,7 +400,10 @@ def test_5_1(judge, answers):
     found, correct = scores["sensitivity"], scores["specificity"]
     found_before, correct_before = scores_before["sensitivity"], scores_before["specificity"]
     solution = (1 - correct) / (found + 1 - correct)
+    truth, p = answers[0]
+    frozen = helpers.score(*answers[1], np.sort(p[truth == 1])[int(0.05 * truth.sum())])
     wrong = {
+        "frozen threshold": (1 - frozen["specificity"]) / (frozen["sensitivity"] + 1 - frozen["specificity"]),
         "one minus the answer": 1 - solution,
         "validation images": (1 - correct_before) / (found_before + 1 - correct_before),
         "among the healthy": 1 - correct,
