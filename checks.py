@@ -393,7 +393,8 @@ def check_2_3(prepare):
     refuse_if(alike, "All images change by the same number, so the same ones stay neighbours: this prepares nothing.")
     was = KNeighborsClassifier(5).fit(training_rows, training_labels).predict(rows) == labels
     now = KNeighborsClassifier(5).fit(prepare(training_rows.copy()), training_labels).predict(prepared) == labels
-    numbers = f"Five neighbours are right on {was.mean():.3f} of the validation images before, {now.mean():.3f} after it."
+    shares = f"{was.mean():.3f} of the validation images before, {now.mean():.3f} after it"
+    numbers = f"Five neighbours are right on {shares}."
     gained = now.astype(int) - was
     refuse_if(gained.mean() < -0.03, f"{numbers} Your function takes away what tells the classes apart.")
     metadata = helpers.get_metadata()
