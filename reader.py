@@ -80,4 +80,4 @@ def score_answers(labels, answers):
 def load_example():
     """The stored answers of another reader, a dict of indices and answers; empty where images have no file names."""
     named = sources.SOURCES[sources.choose_source()].names_patients
-    return sources.read_json(helpers.RESULTS / "reader_example.json") if named else {}
+    return helpers.read_kept(helpers.RESULTS / "reader_example.json", {}) if named else {}

@@ -18,6 +18,11 @@ plt.switch_backend("Agg")
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("linux") and sys.platform != "linux":
+        pytest.skip("needs what this system lacks")
+
+
 @pytest.fixture(autouse=True)
 def simulated_images(monkeypatch):
     monkeypatch.setenv("PNEUMONIA_DATA", "phantoms")
@@ -30,6 +35,7 @@ def simulated_images(monkeypatch):
 def no_results_of_others(monkeypatch, tmp_path):
     """A test finds and keeps results in a folder of its own: notebooks that run beside it change the project's."""
     monkeypatch.setattr(helpers, "OWN_RESULTS", tmp_path / "results" / "own")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ PAGE = benchmark.PAGE.read_text(encoding="utf-8")
 def test_page_and_results_agree():
     results = read_json(benchmark.RESULTS)
     assert benchmark.filled(PAGE, results) == PAGE
-    assert list(results["figures"]) == benchmark.all_tasks(results["machine"]["short numbers"])
+    assert {*results["figures"]} <= {*benchmark.all_tasks(results["machine"]["short numbers"])}
     assert {len(figures["seconds"]) for figures in results["figures"].values()} == {benchmark.ROUNDS}
 
 

@@ -336,9 +336,11 @@ OWN_FOLDERS = {
 @pytest.mark.parametrize("words", OWN_FOLDERS)
 def test_each_fault_of_an_own_folder_has_its_own_sentence(tmp_path, refused, monkeypatch, words):
     monkeypatch.setenv("HOME", str(tmp_path))
-    images = {"healthy/a.jpeg": picture(50), "pneumonia/b.webp": picture(90, kind="WEBP")}
+    images = {"healthy/b.png": picture(90, kind="PNG"), "healthy/a.jpeg": picture(50)}
+    images["pneumonia/a.webp"] = picture(200, kind="WEBP")
     folder = write_images(tmp_path / "mine", images)
-    assert len(helpers.get_own_data("~/mine")[0]) == 2
+    pixels, labels = helpers.get_own_data("~/mine")
+    assert pixels[:, 0, 0, 0] * 255 == pytest.approx([50, 90, 200], abs=1) and labels.tolist() == [0, 0, 1]
     OWN_FOLDERS[words](folder)
     with refused(words):
         helpers.get_own_data(folder)
@@ -778,7 +780,6 @@ def test_what_belongs_into_a_folder_that_cannot_be_written_is_kept_elsewhere(cac
     monkeypatch.setattr(sources.os, "access", lambda path, mode: not cache.is_relative_to(path))
     assert len(sources.load_images()) == len(contents(sources.phantom_folder(64))) == 6 and not cache.exists()
     assert capsys.readouterr().out.count("cannot be written") == 1 and len(drawn) == 1  # the files are not drawn again
-    shutil.rmtree(sources.writable(cache))
 
 
 def test_a_folder_of_images_is_whole_or_not_there(cache, refused):

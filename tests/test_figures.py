@@ -13,7 +13,6 @@ from scipy.signal import correlate2d
 
 import figures
 import helpers
-import reader
 from data import sources
 
 pytestmark = pytest.mark.usefixtures("own_project")
@@ -164,10 +163,9 @@ def test_the_score_board_fills_up_and_own_answers_go_before_the_stored_ones(own_
     assert ends[0] == pytest.approx(whole[1:]) and ends[1] == pytest.approx([0.025**0.5, 1])
 
 
-def test_without_a_reader_of_these_images_the_score_board_has_none(monkeypatch):
+def test_without_a_reader_of_these_images_the_score_board_has_none():
     rows = helpers.get_metadata().query("split == 'test'").iloc[::4]
     keep_predictions("phantoms", rows, knn=rows["class"] * 0.5)
-    monkeypatch.setattr(reader, "load_example", dict)
     assert board(2)[0] == ["nearest neighbours"]
 
 

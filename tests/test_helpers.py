@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT, code_cells, keep_predictions
-from PIL import Image
 
 import helpers
 from data import field, sources
@@ -60,19 +59,6 @@ def test_disturbances_follow_from_their_seed_and_have_the_strength_promised():
     disturbed = [field.disturb(IMAGES[0, ..., 0], seed) for seed in (*range(20), 7)]
     assert np.array_equal(disturbed[7], disturbed[-1]) and len({image.tobytes() for image in disturbed}) == 20
     assert np.min(disturbed) >= 0 and np.max(disturbed) <= 1
-
-
-def test_own_images_come_in_order_with_their_labels(tmp_path):
-    greys = {"healthy/b.png": 100, "healthy/a.jpeg": 50, "healthy/c.JPG": 150}
-    greys |= {"pneumonia/a.png": 255, "pneumonia/b.PNG": 0}
-    for name, grey in greys.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.new("L", (90, 64), grey).save(tmp_path / name)
-    (tmp_path / "pneumonia" / "notes.txt").write_text("not an image")
-    images, labels = helpers.get_own_data(str(tmp_path))
-    assert images.shape == (5, 64, 64, 3) and images.dtype == np.float32
-    assert images[:, 0, 0, 0] * 255 == pytest.approx([50, 100, 150, 255, 0], abs=1)
-    assert labels.tolist() == [0, 0, 0, 1, 1] and labels.dtype.kind == "i"
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -197,9 +183,9 @@ MAPS = {"gray", "Blues", "inferno", "PuOr_r"}
 
 def test_figures_use_only_colours_that_the_colour_blind_can_tell_apart():
     used, maps = set(), set()
-    notebooks = (PROJECT / "notebooks").rglob("*.ipynb")
-    cells = [cell for path in notebooks for cell in code_cells(path)]
-    for code in [(PROJECT / "helpers.py").read_text(encoding="utf-8"), *cells]:
+    modules = [PROJECT / name for name in ("helpers.py", "figures.py", "tools/publish.py")]
+    cells = [cell for path in (PROJECT / "notebooks").rglob("*.ipynb") for cell in code_cells(path)]
+    for code in [*(path.read_text(encoding="utf-8") for path in modules), *cells]:
         for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.Constant) and re.fullmatch("#[0-9a-f]{6}", str(node.value)):
                 used.add(node.value)

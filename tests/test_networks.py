@@ -152,18 +152,22 @@ def test_keras_with_another_engine_is_a_sentence(monkeypatch):
         networks.import_keras()
 
 
-def test_the_stream_reads_what_the_other_notebooks_read(tmp_path):
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_stream_reads_as_the_other_notebooks_do_and_keeps_or_mixes_images_with_their_labels(tmp_path, shuffle):
     turned = Image.Exif()
     turned[0x0112] = 6
     half = Image.fromarray(np.repeat(np.arange(0, 240, 2, dtype=np.uint8)[np.newaxis], 90, axis=0))
     half.convert("CMYK").save(tmp_path / "turned.jpeg", exif=turned)
-    Image.new("RGBA", (90, 70), (200, 200, 200, 128)).save(tmp_path / "glass.png")
+    for grey in range(39):
+        Image.new("RGBA", (90, 70), (200, 200, 200, 6 * grey)).save(tmp_path / f"glass {grey:02}.png")
     paths = sorted(tmp_path.glob("*.*"))
-    table = pd.DataFrame({"path": map(str, paths), "class": [0, 1]})
-    ((images, labels),) = networks.stream_images(table, 48)
-    assert images.shape == (2, 48, 48, 3) and labels.numpy().tolist() == [0, 1]
-    for image, path in zip(images.numpy(), paths, strict=True):
-        assert image[..., 1] == pytest.approx(read_image(path, 48) / 255, abs=1e-6)
+    table = pd.DataFrame({"path": map(str, paths), "class": np.arange(40) // 20})  # one class after the other
+    images, labels = (np.concatenate(part) for part in zip(*networks.stream_images(table, 48, shuffle), strict=True))
+    distances = np.abs(images[:, None, ..., 1] - np.stack([read_image(path, 48) for path in paths]) / 255)
+    order = distances.max(axis=(2, 3)).argmin(axis=1).tolist()
+    assert distances[range(40), order].max() < 1e-6
+    assert sorted(order) == list(range(40)) and (order == sorted(order)) != shuffle
+    assert labels.tolist() == table["class"].iloc[order].tolist()
 
 
 def test_an_interrupted_training_goes_on_where_it_stopped(capsys):

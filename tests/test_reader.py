@@ -58,6 +58,10 @@ def test_what_stands_in_for_a_reader_is_counted_and_never_kept(example, capsys, 
     assert reader.save_reader(given, list(given), indices) == 2 and kept() == {}
 
 
+def test_without_the_folder_of_results_pneumonia_stands_in():
+    assert reader.collect_answers([], form(None), [5]) == (1,)
+
+
 @pytest.mark.parametrize(("answers", "reason"), [([1, 0], "there are 2 answers"), ([1, None, 2], "image 2, 3")])
 def test_missing_or_wrong_answers_are_refused_and_the_old_ones_stay(answers, reason):
     reader.save_reader([1], [0], [5])

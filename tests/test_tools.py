@@ -75,18 +75,20 @@ def test_refresh_stores_outputs_of_notebooks_and_solutions_times_and_memory(writ
 
 
 @pytest.mark.parametrize(
-    "source, quick, option, words",
+    "source, elsewhere, quick, option, words",
     [
-        ("phantoms", False, "--refresh", "real X-rays"),
-        (REAL, True, "--refresh", "full runs"),
-        (REAL, False, "--times", "for simulated images"),
-        ("no-such-thing", False, "--times", 'PNEUMONIA_DATA is "no-such-thing"'),
+        ("phantoms", REAL, False, "--refresh", "real X-rays"),
+        (REAL, "phantoms", False, "--refresh", "of both hospitals"),
+        (REAL, REAL, True, "--refresh", "full runs"),
+        (REAL, REAL, False, "--times", "for simulated images"),
+        ("no-such-thing", REAL, False, "--times", 'PNEUMONIA_DATA is "no-such-thing"'),
     ],
 )
-def test_run_never_stores_simulated_or_quick_figures_as_real_ones(write, monkeypatch, source, quick, option, words):
+def test_run_never_stores_simulated_or_quick_figures(write, monkeypatch, source, elsewhere, quick, option, words):
     path = write("print(6 * 7)")
     before = path.read_bytes()
     monkeypatch.setenv("PNEUMONIA_DATA", source)
+    monkeypatch.setenv("PNEUMONIA_EXTERNAL", elsewhere)
     monkeypatch.setattr(helpers, "QUICK", quick)
     with pytest.raises(SystemExit, match=words):
         call(run, option, monkeypatch=monkeypatch)
@@ -302,9 +304,10 @@ def test_badges_lead_to_the_address_and_a_second_one_replaces_the_first(own_addr
         own_address(f"https://github.com/owner/{name}.git")
         texts.append(publish.with_badges(texts[-1]))
     assert publish.NO_ADDRESS in texts[0] and not re.search(r"\[!\[|owner/", texts[0])
+    count = 1 + len([*publish.NOTEBOOKS.glob("*.ipynb")])
     for name, text in zip(("first", "second"), texts[1:], strict=True):
         pages = re.findall(r"\[!\[Open in (\w+)\]\([^)]+\)\]\((https://[^)]+)\)", text)
-        assert [place for place, _ in pages] == ["Colab", "Kaggle", "Binder"] * 9
+        assert [place for place, _ in pages] == ["Colab", "Kaggle", "Binder"] * count
         assert all(f"owner/{name}/" in page and page.endswith(".ipynb") for _, page in pages)
         assert publish.NO_ADDRESS not in text
     assert re.sub("(owner|github.io)/first", r"\1/second", texts[1]) == texts[2]
