@@ -380,11 +380,6 @@ def png(image):
     return file.getvalue()
 
 
-def chosen_folder():
-    """The folder of the source "folder"."""
-    return attached_folder() if setting() == "auto" else find_images(named_folder())
-
-
 def attached_folder():
     """The data set where Kaggle has attached it to the notebook, or None."""
     for place in (place for depth in range(4) for place in ATTACHED.glob("*/" * depth + "chest_xray")):
@@ -512,7 +507,9 @@ REAL = "real chest X-rays (Kermany et al. 2018, CC BY 4.0)"
 SOURCES = {
     "phantoms": Source("simulated images (phantoms), not patients", True, read_table, phantom_images, phantom_folder),
     "kermany": Source(REAL, True, read_table, kermany_images, lambda size: download_kermany()),
-    "folder": Source(REAL, True, read_table, lambda: images_in(chosen_folder()), lambda size: chosen_folder()),
+    "folder": Source(
+        REAL, True, read_table, lambda: images_in(find_images(named_folder())), lambda size: find_images(named_folder())
+    ),
     "medmnist": Source("PneumoniaMNIST, 64 px (CC BY 4.0)", False, medmnist_table, medmnist_images, medmnist_folder),
     "inspirit": Source("the Inspirit AI course's own images", False, inspirit_table, inspirit_images, None),
 }
@@ -552,8 +549,6 @@ def choose_source():
     chosen = choose("PNEUMONIA_DATA", SOURCES)
     if chosen != "auto":
         return chosen
-    if attached_folder():
-        return "folder"
     return "kermany" if prepared_real_images() or in_hosted_notebook() else "phantoms"
 
 
