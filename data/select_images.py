@@ -82,14 +82,12 @@ def draw_table(filenames):
 def main():
     parser = argparse.ArgumentParser(description="Draw data/metadata.csv from a folder of the Kermany chest X-rays.")
     parser.add_argument("folder", type=Path, help="holds train/NORMAL, train/PNEUMONIA, test/NORMAL, test/PNEUMONIA")
-    parser.add_argument("--output", type=Path, default=TABLE)
-    arguments = parser.parse_args()
     try:
-        folder = find_images(arguments.folder)
+        folder = find_images(parser.parse_args().folder)
         filenames = list_images(folder)
         unique = leave_out_repeats(folder, filenames)
         table = draw_table(unique)
-        write_whole(arguments.output, table.to_csv(index=False, lineterminator="\n"))
+        write_whole(TABLE, table.to_csv(index=False, lineterminator="\n"))
     except DataError as error:
         raise SystemExit(str(error)) from error
     print(f"{len(filenames)} images, {len(filenames) - len(unique)} repeats left out, {len(table)} rows written")

@@ -689,7 +689,8 @@ def stamps(tmp_path, monkeypatch):
 def draw(monkeypatch, folder, output, seed=0):
     """The table that the program writes."""
     monkeypatch.setattr(select_images, "SEED", seed)
-    monkeypatch.setattr(sys, "argv", ["select_images", str(folder), "--output", str(output)])
+    monkeypatch.setattr(select_images, "TABLE", output)
+    monkeypatch.setattr(sys, "argv", ["select_images", str(folder)])
     select_images.main()
     return pd.read_csv(output)
 
