@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from . import sources
-from .sources import say_once
+from .sources import find_folders, say_once
 
 VARIABLE = "PNEUMONIA_EXTERNAL"
 FOLDERS = ["No_findings", "Pneumonia"]  # of class 0 and class 1
@@ -40,16 +40,11 @@ def chestmnist_files():
             yield f"{FOLDERS[label]}/{number:05}.png", sources.png(images[number])
 
 
-def chosen_folder(_):
-    """The folder that PNEUMONIA_EXTERNAL names."""
-    return sources.find_folders([sources.named_folder(VARIABLE)], FOLDERS)
-
-
 # words for the notebook, and a function of a size in pixels that gives the folder
 EXTERNAL = {
     "phantoms": ("simulated adults (phantoms), not patients; that models fall on them is built in", simulated_folder),
     "chestmnist": ("adults of the NIH Clinical Center, from ChestMNIST, 64 px (CC BY 4.0)", chestmnist_folder),
-    "folder": ("chest X-rays from your folder", chosen_folder),
+    "folder": ("chest X-rays from your folder", lambda _: find_folders([sources.named_folder(VARIABLE)], FOLDERS)),
 }
 
 
