@@ -79,10 +79,6 @@ def shifts_and_zooms(seed=None):
     return [layers.RandomTranslation(0.1, 0.1, **black), layers.RandomZoom(0.2, **black)]
 
 
-def blur():
-    return layers.RandomGaussianBlur(1.0, 5, 1.0, value_range=(0, 1))
-
-
 def equalise(images):
     """Contrast equalised as in notebook 5."""
     even = [equalize_adapthist(image, kernel_size=len(image) // 4) for image in images]
@@ -124,7 +120,7 @@ TRIALS = {  # name: what is other than in RECIPE
     "tilt, brightness, contrast alone": {"changes": tilt_and_light},
     "framing half as wide": {"changes": lambda: [framing(0.5), *tilt_and_light()]},
     "framing half as wide again": {"changes": lambda: [framing(1.5), *tilt_and_light()]},
-    "and blur": {"changes": lambda: [framing(), *tilt_and_light(), blur()]},
+    "and blur": {"changes": lambda: [*RECIPE["changes"](), layers.RandomGaussianBlur(1.0, 5, value_range=(0, 1))]},
     "rate from 0.0003": {"rate": 3e-4},
     "rate from 0.001": {"rate": 1e-3},
     "AdamW, 3 epochs": ADAMW,
