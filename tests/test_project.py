@@ -137,10 +137,10 @@ def test_notebook_7_quotes_its_trials_as_measured():
 
 def test_data_card_quotes_the_measured_figures_of_the_phantoms():
     measured = stored("phantom_realism")
+    accuracies = [publish.figures(images) for images in ("phantoms", "kermany")]
     for model, title in [("knn", "nearest"), ("logistic_regression", "logistic"), ("cnn", "convolutional")]:
         row = re.search(rf"^\| {title}.*$", DATA_CARD, flags=re.MULTILINE)[0]
-        kinds = [(split, side) for side in ("phantom", "real") for split in ("val", "test")]
-        parts = [measured[f"{split}_accuracy"][side][model] for split, side in kinds]
+        parts = [of_models[model][split] for of_models in accuracies for split in ("validation", "test")]
         assert row.endswith("| " + " | ".join(f"{figure:.3f}" for figure in parts) + " |")
     singles = ("auc_on_real_test_after_training_on_phantoms", "border_val_accuracy", "brightness_auc_train")
     for figure in [figure for name in singles for figure in measured[name].values()]:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import helpers
 import networks
 from data import all_images, field, phantoms, sources
-from tools import publish, run, trials
+from tools import run, trials
 from tools.trials import SEEDS, disturbed, require_real_images, store
 
 keras = networks.import_keras()
@@ -220,15 +220,11 @@ def measure_phantoms():
     on_real = {"logistic_regression": linear, "cnn": float(np.median(each))}
     result = {"phantoms_sha256": hashlib.sha256(Path(phantoms.__file__).read_bytes()).hexdigest()}
     result |= {"auc_on_real_test_after_training_on_phantoms": on_real, "auc_of_each_cnn": each}
-    for side, name in [("real", "kermany"), ("phantom", "phantoms")]:
-        images, figures, models = sides[side][0], publish.figures(name), ("knn", "logistic_regression", "cnn")
-        for key, value in {
-            "val_accuracy": {model: figures[model]["validation"] for model in models},
-            "test_accuracy": {model: figures[model]["test"] for model in models},
-            "border_val_accuracy": logistic(images, edge, images[validation], labels[validation])["accuracy"],
-            "brightness_auc_train": helpers.score(labels, images.mean((1, 2, 3)))["auc"],
-        }.items():
-            result.setdefault(key, {})[side] = value
+    result |= {"border_val_accuracy": {}, "brightness_auc_train": {}}
+    for side, (images, *_) in sides.items():
+        border = logistic(images, edge, images[validation], labels[validation])
+        result["border_val_accuracy"][side] = border["accuracy"]
+        result["brightness_auc_train"][side] = helpers.score(labels, images.mean((1, 2, 3)))["auc"]
     return result
 
 
@@ -239,7 +235,7 @@ EXPERIMENTS = {  # name: (file in results/, minutes on two cores, what it measur
     "vgg16": ("vgg16_recipes.json", 90, "notebook 4's recipes, with ten seeds and with six", measure_vgg16),
     "ablation": ("ablation.json", 10, "parts of notebook 6's disturbance", partial(compare, ABLATION)),
     "exam": ("further.json", 60, "notebook 7, which is stored; see trials.py for what came before", measure_exam),
-    "phantoms": ("phantom_realism.json", 5, "how like real images the simulated are; after seeds", measure_phantoms),
+    "phantoms": ("phantom_realism.json", 5, "how like real images the simulated are", measure_phantoms),
 }
 
 
