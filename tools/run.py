@@ -33,12 +33,6 @@ PRINT_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru
 LONGEST_CELL = 3 * 3600  # seconds; the training of notebook 7 takes more than one hour on a slow machine
 
 
-def drop_backups():
-    """Forget interrupted trainings: one that goes on in the middle gives other figures than one from the beginning."""
-    for backup in (PROJECT / "build" / "weights").glob("*.backup"):
-        shutil.rmtree(backup)
-
-
 def follow(begin, left):
     """Write which notebook begins and the time left, from seconds. Returns what follows its cells, at a terminal."""
     start = time.perf_counter()
@@ -55,9 +49,10 @@ def follow(begin, left):
 def execute(path, last_line=None, on_cell=None):
     """The notebook with fresh outputs, the seconds it took, and what last_line, code to run after the last cell, gave.
 
-    Leaves out of the notebook what only a live page can show. All trainings begin with their first epoch.
+    Leaves out of the notebook what only a live page can show.
     """
-    drop_backups()
+    for backup in (PROJECT / "build" / "weights").glob("*.backup"):
+        shutil.rmtree(backup)  # a training that goes on in the middle gives other figures than one from the beginning
     try:
         notebook = nbformat.read(path, as_version=4)
     except ValueError as error:
