@@ -4,9 +4,7 @@ import io
 import json
 
 import matplotlib.pyplot as plt
-import numpy as np
 from IPython.display import display
-from scipy.stats import binomtest
 
 import helpers
 from data import sources
@@ -65,16 +63,6 @@ def save_reader(answers, labels, indices):
         record = {"indices": [int(i) for i in indices], "answers": [int(a) for a in answers], "right": right}
         helpers.keep(helpers.own_path("_reader.json"), json.dumps(record) + "\n")
     return right
-
-
-def score_answers(labels, answers):
-    """The share of right answers, 0 and 1, as (value, lower, upper) with its exact 95 % binomial interval.
-
-    Drawn anew as in bootstrap_interval, ten right answers of ten would stay ten of ten.
-    """
-    right = binomtest(int(np.sum(np.asarray(answers) == np.asarray(labels))), len(labels))
-    interval = right.proportion_ci()
-    return right.statistic, interval.low, interval.high
 
 
 def load_example():
