@@ -31,7 +31,6 @@ STYLES = {
     "external": ("black", "X"),
     "reader": ("black", "D"),
 }
-PART_COLORS = ["#56b4e9", "#b5dff7", "#de8f05", "#73a659"]  # training, validation, test, field
 # where to look on two real images: tip and start of each arrow, in pixels from the left and from the top
 SIGNS = {
     "train/PNEUMONIA/person1838_bacteria_4703.jpeg": [((17, 40), (5, 34)), ((19, 54), (7, 48)), ((53, 57), (60, 45))],
@@ -307,7 +306,7 @@ def plot_splits(metadata):
     """Draw the parts of the images, how many each holds, and what becomes of their labels. Returns the axes."""
     training, validation = helpers.split_by_patient(metadata)
     counts = [len(training), len(validation), *metadata["split"].value_counts()[["test", "field"]]]
-    colors = dict(zip(["training", "validation", "test", "field"], PART_COLORS, strict=True))
+    colors = {"training": "#56b4e9", "validation": "#b5dff7", "test": "#de8f05", "field": "#73a659"}
     answers = ["images,\nlabels hidden", "the model\nanswers", "its answers are compared\nwith the labels, "]
     steps = {
         "training": ["images\nand labels", "the model\nlearns", "once more,\nmany times over"],
