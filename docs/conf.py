@@ -20,7 +20,6 @@ exclude_patterns = [".*", "build", "tests", "tools", "results", "data/cache"]
 extensions = ["myst_nb", "sphinx_revealjs"]
 suppress_warnings = ["myst.header"]  # slides go on below a title without a heading between
 nb_execution_mode = "off"
-nb_merge_streams = True
 nb_mime_priority_overrides = [("revealjs", "text/html", 1), ("revealjs", "image/png", 2), ("revealjs", "text/plain", 3)]
 nb_ipywidgets_js = {}  # else a page with a form would fetch scripts
 myst_heading_anchors = 3
@@ -66,7 +65,6 @@ def read_page(app, page, source):
 
 def prepare(notebook):
     """A notebook with its setup cell folded and the figures' texts where pages look for them."""
-    notebook["metadata"].setdefault("language_info", {"name": "python"})  # for the colours of code
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"])
         if cell["cell_type"] == "code":
