@@ -29,6 +29,6 @@ def test_a_run_stores_all_rounds_and_shows_medians(tmp_path, monkeypatch, capsys
     assert read_json(benchmark.RESULTS)["figures"]["loading prepared"]["seconds"] == [3.0, 1.0, 10.0]
     page = benchmark.PAGE.read_text(encoding="utf-8")
     assert "| processor | a quick one |" in page
-    assert "| training images, prepared before | 3.00 | 1.00 to 10.00 | 7.00 | 1.50 |" in page
+    assert "| loading prepared | 3.00 | 1.00 to 10.00 | 7.00 | 1.50 |" in page
     assert "| VGG16, training | float32 | 64 | 8.00 | 4.00 to 8.00 | 7.00 | 1.50 |" in page
     assert "round 3/3" in capsys.readouterr().out

@@ -30,11 +30,6 @@ TORCH_PYTHON = PROJECT / "build" / "docs-venv" / "bin" / "python"
 RESULTS = PROJECT / "results" / "benchmark.json"
 PAGE = PROJECT / "docs" / "performance.md"
 ROUNDS = 3
-# task: what it is called on the page
-STEPS = {
-    "loading unprepared": "training images, nothing prepared: all images are",
-    "loading prepared": "training images, prepared before",
-}
 # how a task begins: what it is called on the page, and how many images it takes
 NETWORKS = {
     "network cnn training": ("convolutional network, training", 1600),
@@ -173,7 +168,8 @@ PARTS = {part.__name__: part for part in (machine, notebook, loading, network, p
 
 def all_tasks(short_numbers):
     """The measurements, each "part argument ..."; short_numbers: the format this machine is fast in, or "float32"."""
-    tasks = [*STEPS, *(f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb")))]
+    tasks = ["loading unprepared", "loading prepared"]
+    tasks += [f"notebook {path.stem}" for path in sorted((PROJECT / "notebooks").glob("*.ipynb"))]
     for start, (_, count) in NETWORKS.items():
         tasks += [f"{start} {precision} {count}" for precision in dict.fromkeys(["float32", short_numbers])]
     return tasks
@@ -229,7 +225,7 @@ def filled(page, results):
             speed = int(count) / statistics.median(figures["seconds"])
             networks.append([NETWORKS[start][0], precision, f"{speed:.0f}", *cells(figures)])
         else:
-            steps.append([STEPS.get(task, task), *cells(figures)])
+            steps.append([task, *cells(figures)])
     words = [[name, str(value)] for name, value in results["machine"].items()]
     page = with_table(page, "machine", markdown(["machine", ""], words))
     page = with_table(page, "steps", markdown(["what", *titles], steps))
