@@ -58,10 +58,7 @@ def choose_external():
 
 
 def list_external(size=sources.SIZE):
-    """Paths, classes and patients, each (N,). Raises DataError as a folder of images does.
-
-    size: of simulated images, pixels along each side.
-    """
+    """Paths, classes and patients, each (N,); size: of simulated images, in pixels. Raises DataError."""
     folder = EXTERNAL[choose_external()][1](size)
     paths, labels = sources.list_classes(folder, FOLDERS)
     patients = pd.Series([path.name for path in paths]).str.extract(PATIENT, expand=False)

@@ -2,9 +2,7 @@
 
 Run from the project's folder:  python -m data.select_images path/to/chest_xray
 
-The draw is seeded: the same folder gives the same bytes. Training and field images come from `train`, test images from
-`test`. Whole patients are drawn, so no patient stands in two splits, and of several images with the same pixels at
-64 x 64 only the first is used.
+README.md in this folder tells the rules of the draw.
 """
 
 import argparse
@@ -25,8 +23,7 @@ SPLITS = {"train": ("train", 1000), "test": ("test", 200), "field": ("train", 20
 def patient_of(filename):
     """Patient of an image, e.g. 'bacteria-1453' for 'train/PNEUMONIA/person1453_bacteria_3770.jpeg'.
 
-    Each series has numbers of its own: 'IM-0383' and 'NORMAL2-IM-0383' are two children, and so are 'bacteria-23' and
-    'virus-23'. The data card tells the evidence. Raises DataError without a number.
+    Each series has numbers of its own, as the data card tells. Raises DataError without a number.
     """
     found = re.match(r"((?:NORMAL2-)?IM-\d+)|person(\d+)_(bacteria|virus)_", filename.rpartition("/")[2])
     if not found:

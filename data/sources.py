@@ -283,11 +283,10 @@ def cached(source, ingredients, prepare):
         return images
     images, content = prepare(), io.BytesIO()
     np.save(content, images)
-    older = set(path.parent.glob(f"{source}-*.npy")) - {path}
     try:
         write_whole(path, content.getvalue())
-        for file in older:
-            file.unlink(missing_ok=True)
+        for older in {*path.parent.glob(f"{source}-*.npy")} - {path}:
+            older.unlink(missing_ok=True)
     except (DataError, OSError) as error:
         print(f"The images could not be kept in data/cache ({one_line(error)}): the next start prepares them again.")
     return images
@@ -313,10 +312,7 @@ def read_prepared(path):
 
 
 def made_once(name, files, archive=None):
-    """A folder of the cache, filled with files (pairs of name and bytes) where it is not there; whole or not at all.
-
-    archive: a download that nobody needs once the folder is there, deleted then.
-    """
+    """A folder of the cache, made of files (pairs of name and bytes) unless it is there; then the archive goes."""
     folder = in_cache(name)
     if not folder.is_dir():
         temporary = folder.with_name(f"{name}.{os.getpid()}.part")
@@ -523,10 +519,7 @@ def named_folder(variable="PNEUMONIA_DATA"):
 
 
 def choose(variable, table):
-    """The value of an environment variable, "auto" or a key of a table of sources; "folder" where it names a folder.
-
-    Raises DataError where it is neither.
-    """
+    """What an environment variable says: "auto", a key of a table of sources, or "folder". DataError otherwise."""
     names, value = ["auto", *(name for name in table if name != "folder")], setting(variable)
     if value in names:
         return value
