@@ -21,7 +21,6 @@ extensions = ["myst_nb", "sphinx_revealjs"]
 suppress_warnings = ["myst.header"]  # slides go on below a title without a heading between
 nb_execution_mode = "off"
 nb_mime_priority_overrides = [("revealjs", "text/html", 1), ("revealjs", "image/png", 2), ("revealjs", "text/plain", 3)]
-nb_ipywidgets_js = {}  # else a page with a form would fetch scripts
 myst_heading_anchors = 3
 
 html_theme = "sphinx_book_theme"
@@ -46,7 +45,6 @@ def read_page(app, page, source):
     """Sphinx has read the text of a page: change it for the site or the slides."""
     on_slides = app.builder.name == "revealjs"
     text = re.sub(r"!\[([^\]]*)\]\(https?://[^)]*\)", r"\1", source[0])  # badges lie outside: their words remain
-    text = re.sub(r"<link[^>]*//[^>]*>", "", text)  # what figures that move would fetch
     if page == root_doc:
         trees = [TOCTREE.format(f":hidden:\n:caption: {caption}\n", pages) for caption, pages in PARTS.items()]
         text = f"# {project}" + TOCTREE.format("", PARTS["Notebooks"]) if on_slides else text + "".join(trees)

@@ -67,14 +67,9 @@ def test_first_use_of_a_term_is_linked_once_and_nothing_but_prose_is_touched():
     assert cells[1]["source"] == f"## An epoch\n\n| epoch |\n\n`epoch` [epoch](x.md) subepoch {linked}"
 
 
-def test_nothing_is_fetched_from_outside():
+def test_no_badge_is_fetched_from_outside():
     badge = "[![Open in Colab](https://example.org/badge.svg)](https://example.org/colab)"
     assert read("docs/a", badge) == "[Open in Colab](https://example.org/colab)"
-    player = '<link rel="stylesheet"\nhref="https://example.org/icons.css"><script>let moves = 1</script>'
-    shown = new_output("display_data", {"text/html": player})
-    for builder in ("html", "revealjs"):
-        page = read("notebooks/01_a", nbformat.writes(new_notebook(cells=[code("play()", shown)])), builder)
-        assert "let moves = 1" in page and "icons.css" not in page
 
 
 def test_front_pages_lead_to_all_notebooks_and_glossary_can_be_linked_to():
