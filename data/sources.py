@@ -43,9 +43,7 @@ SIZE = 64  # pixels along each side of a prepared image
 PREPARATION = 2  # raise it when read_image gives other pixels: prepared images in a cache are then made anew
 IMAGE_TYPES = (".jpeg", ".jpg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-MOST_PIXELS = 50_000_000
 TIMEOUT = 10  # seconds that a server may be silent
-REMAINS_AGE = 3600  # seconds after which a half-written file is of a process that was killed
 
 warnings.filterwarnings("ignore", module="PIL")  # read_image refuses what is no sound image, in a sentence
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # else a PNG with a large colour profile is refused
@@ -190,7 +188,7 @@ def read_image(path, size=SIZE):
     name = "/".join(Path(str(path)).parts[-3:])
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > 50_000_000:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than any X-ray has")
             image.draft("L", (2 * size, 2 * size))  # a JPEG can be decoded at reduced size, many times faster
             image.load()
@@ -336,7 +334,7 @@ def in_cache(name):
     path = CACHE / name if (CACHE / name).exists() else writable(CACHE) / name
     for file in [*path.parent.glob("tmp*"), *path.parent.glob("*.part")]:
         with contextlib.suppress(OSError):  # another process was faster
-            if time.time() - file.stat().st_mtime > REMAINS_AGE:
+            if time.time() - file.stat().st_mtime > 3600:  # seconds: it is of a process that was killed
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
     return path
 

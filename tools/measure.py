@@ -33,10 +33,7 @@ LOSS = {"loss": "binary_crossentropy", "metrics": ["accuracy"]}
 
 
 def fit(model, training, validation, epochs):
-    """Train a compiled model, give it the weights of its epoch of lowest validation loss, and score it there.
-
-    training, validation: (images, labels). Returns helpers.score's and the loss.
-    """
+    """Train a compiled model; scores and loss on validation images in its best epoch. Both parts: (images, labels)."""
     best = keras.callbacks.EarlyStopping(patience=epochs, restore_best_weights=True)  # does not stop: takes the best
     history = model.fit(*training, validation_data=validation, epochs=epochs, verbose=0, callbacks=[best])
     scores = helpers.score(validation[1], model.predict(validation[0], verbose=0))

@@ -30,7 +30,6 @@ TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real images
 SIMULATED_TIMES = PROJECT / "results" / "times_simulated.json"
 MEMORY = PROJECT / "results" / "memory.json"
 PRINT_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # in KiB on Linux
-LONGEST_CELL = 3 * 3600  # seconds; the training of notebook 7 takes more than one hour on a slow machine
 
 
 def follow(begin, left):
@@ -63,7 +62,7 @@ def execute(path, last_line=None, on_cell=None):
     start = time.perf_counter()
     client = NotebookClient(
         notebook,
-        timeout=LONGEST_CELL,
+        timeout=3 * 3600,  # seconds of one cell; notebook 7 trains for more than one hour on a slow machine
         kernel_name="python3",
         on_cell_start=on_cell,
         shutdown_kernel="immediate",  # all is written, and TensorFlow takes two seconds to say goodbye
