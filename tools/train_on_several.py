@@ -36,23 +36,6 @@ SILENCE = 20  # seconds after which a process that no longer answers counts as d
 REFUSED, LOST = 2, 3  # exit codes: explained in a sentence; ended from inside, mostly by the end of another process
 
 
-def read_arguments():
-    parser = argparse.ArgumentParser(description="Train the network of notebook 3 in one or several processes.")
-    parser.add_argument("--first", metavar="ADDRESS:PORT", help="where process 0 listens, the same for all")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="how many there are, the same for all")
-    parser.add_argument("--number", type=int, default=0, metavar="K", help="which one this is: 0, 1, ... N - 1")
-    parser.add_argument("--epochs", type=int, default=6 if helpers.QUICK else 15)
-    parser.add_argument("--images", type=int, metavar="COUNT", help="train on so few training images, to try it out")
-    parser.add_argument("--folder", type=Path, default=Path("build/several"), help="for checkpoints and logs")
-    parser.add_argument("--wait", type=int, default=120, metavar="SECONDS", help="for the other processes at the start")
-    options = parser.parse_args()
-    if bool(options.first) != (options.processes > 1) or not 0 <= options.number < options.processes:
-        parser.error("--first, --processes N (2 or more) and --number (0, 1, ... N - 1) go together.")
-    if options.images is not None and options.images < BATCH:
-        parser.error(f"--images must be at least {BATCH}, the images of one batch.")
-    return options
-
-
 def load_images(count):
     """(images, labels, positions to train on, validation positions); count: so few to train on, None for all."""
     images, labels = helpers.get_train_data()
@@ -187,7 +170,19 @@ def watch(options):
 
 
 def main():
-    options = read_arguments()
+    parser = argparse.ArgumentParser(description="Train the network of notebook 3 in one or several processes.")
+    parser.add_argument("--first", metavar="ADDRESS:PORT", help="where process 0 listens, the same for all")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="how many there are, the same for all")
+    parser.add_argument("--number", type=int, default=0, metavar="K", help="which one this is: 0, 1, ... N - 1")
+    parser.add_argument("--epochs", type=int, default=6 if helpers.QUICK else 15)
+    parser.add_argument("--images", type=int, metavar="COUNT", help="train on so few training images, to try it out")
+    parser.add_argument("--folder", type=Path, default=Path("build/several"), help="for checkpoints and logs")
+    parser.add_argument("--wait", type=int, default=120, metavar="SECONDS", help="for the other processes at the start")
+    options = parser.parse_args()
+    if bool(options.first) != (options.processes > 1) or not 0 <= options.number < options.processes:
+        parser.error("--first, --processes N (2 or more) and --number (0, 1, ... N - 1) go together.")
+    if options.images is not None and options.images < BATCH:
+        parser.error(f"--images must be at least {BATCH}, the images of one batch.")
     try:
         if options.processes > 1:
             sys.exit(watch(options))
