@@ -63,18 +63,6 @@ def compare(recipes):
     return {row["recipe"]: round(row["auc"], 3) for row in train_all(recipes, [0])}
 
 
-def execute_with_seeds(paths, name):
-    """The runs and answers of notebooks with every seed; name: of their results."""
-    for seed in SEEDS:
-        os.environ["SEED"] = str(seed)
-        for path in paths:
-            run.execute(path)
-    runs = pd.DataFrame(sources.read_json(helpers.OWN_RESULTS / f"{name}.json"))
-    runs = runs[runs["notebook"].isin([int(path.name[:2]) for path in paths]) & runs["seed"].isin(SEEDS)]
-    answers = pd.read_csv(helpers.OWN_RESULTS / f"{name}_predictions.csv")
-    return runs, answers[answers["model"].isin(runs["model"]) & answers["seed"].isin(SEEDS)]
-
-
 def measure_seeds(*numbers):
     """Scores of every seed, predictions of seed 0, and bands; of full and of quick runs, with QUICK=1 only of these.
 
@@ -87,7 +75,11 @@ def measure_seeds(*numbers):
     source = helpers.results_name().removesuffix("_quick")
     for name in [helpers.results_name()] if helpers.is_quick() else [source, f"{source}_quick"]:
         os.environ["QUICK"] = str(int(name != source))
-        runs, answers = execute_with_seeds(paths, name)
+        for seed, path in itertools.product(SEEDS, paths):
+            os.environ["SEED"] = str(seed)
+            run.execute(path)
+        runs = pd.DataFrame(sources.read_json(helpers.OWN_RESULTS / f"{name}.json"))
+        runs = runs[runs["notebook"].isin([int(path.name[:2]) for path in paths]) & runs["seed"].isin(SEEDS)]
         bands = sources.read_json(helpers.RESULTS / "bands.json")
         banded = runs[runs["split"] != "external"].groupby(["model", "split"])["auc"]
         for (model, split), low, high in banded.agg(["min", "max"]).itertuples():
@@ -95,15 +87,15 @@ def measure_seeds(*numbers):
             lowest, highest = known.get(of, (1, 0))
             known[of] = [min(lowest, round(low - MARGIN, 3)), max(highest, round(min(high + MARGIN, 1), 3))]
         store("bands.json", bands)
-        if name != source:
-            continue
-        if name == "phantoms":
-            runs = runs[runs["seed"] == SEEDS[0]]  # more seeds only of real images
-        store_answers(name, answers[answers["seed"] == SEEDS[0]])
-        path = helpers.RESULTS / f"{name}.json"
-        stored = sources.read_json(path) if path.exists() else []
-        others = [run for run in stored if run["model"] not in set(runs["model"])]
-        store(path.name, others + runs.to_dict("records"))
+        if name == source:
+            if name == "phantoms":
+                runs = runs[runs["seed"] == SEEDS[0]]  # more seeds only of real images
+            answers = pd.read_csv(helpers.OWN_RESULTS / f"{name}_predictions.csv")
+            store_answers(name, answers[answers["model"].isin(runs["model"]) & (answers["seed"] == SEEDS[0])])
+            path = helpers.RESULTS / f"{name}.json"
+            stored = sources.read_json(path) if path.exists() else []
+            others = [run for run in stored if run["model"] not in set(runs["model"])]
+            store(path.name, others + runs.to_dict("records"))
 
 
 def store_answers(name, answers):
