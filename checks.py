@@ -623,29 +623,34 @@ def last_model(predictions):
     return "vgg16" if "vgg16" in predictions else predictions.columns[-1]
 
 
+def frozen_threshold(probabilities):
+    """The one that finds 95 of 100 of the ill, whose probabilities on validation images these are."""
+    return np.sort(probabilities)[int(0.05 * len(probabilities))]
+
+
 @checker
 def check_5_1(prevalence):
     """prevalence: at which half of the last model's alarms on the test images are true."""
     number = as_share(prevalence)
 
-    def rates(split, threshold=0.5):
-        images = helpers.load_predictions(split)
-        scores = helpers.score(images["label"], images[last_model(images)], threshold)
+    validation, test = (helpers.load_predictions(split) for split in ("validation", "test"))
+    model = last_model(test)
+
+    def rates(images, threshold=0.5):
+        scores = helpers.score(images["label"], images[model], threshold)
         return scores["sensitivity"], 1 - scores["specificity"]
 
-    found, false_alarms = rates("test")
-    found_before, false_alarms_before = rates("validation")
-    images = helpers.load_predictions("validation")
-    of_the_ill = np.sort(images.loc[images["label"] == 1, last_model(images)])
-    found_frozen, false_alarms_frozen = rates("test", of_the_ill[int(0.05 * len(of_the_ill))])
-    true, missed = false_alarms / (found + false_alarms), 1 - found
+    def half_true(found, false_alarms):
+        return false_alarms / (found + false_alarms)
+
+    found, false_alarms = rates(test)
+    true, missed = half_true(found, false_alarms), 1 - found
+    frozen = frozen_threshold(validation.loc[validation["label"] == 1, model])
     mistakes = {
         "That is one minus the answer: the share of true alarms where half of the children are ill.": 1 - true,
-        "That is with the scores on validation images. Take those on the test images.": (
-            false_alarms_before / (found_before + false_alarms_before)
-        ),
+        "That is with the scores on validation images. Take those on the test images.": half_true(*rates(validation)),
         "That is with the frozen threshold, which the notebook's variables belong to. The question: at 0.5.": (
-            false_alarms_frozen / (found_frozen + false_alarms_frozen)
+            half_true(*rates(test, frozen))
         ),
         "That is the share of false alarms among the healthy. How many ill children are called ill?": false_alarms,
         "Sensitivity and specificity are exchanged in your formula.": missed / (missed + 1 - false_alarms),
@@ -868,8 +873,8 @@ def check_8_1(answer):
     here, there = (helpers.read_predictions(split).query("model == 'logistic_regression'") for split in EXAMS)
 
     def measure(rows, ill=1, threshold=None):
-        p = np.sort(here.loc[here["label"] == ill, "probability"])
-        scores = helpers.score(rows["label"], rows["probability"], threshold or p[int(0.05 * len(p))])
+        frozen = frozen_threshold(here.loc[here["label"] == ill, "probability"])
+        scores = helpers.score(rows["label"], rows["probability"], threshold or frozen)
         return [scores["sensitivity"], scores["specificity"]]
 
     true = measure(there)

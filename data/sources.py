@@ -318,9 +318,12 @@ def made_once(name, files, archive=None):
             for file, content in files:
                 write_whole(temporary / file, content)
             temporary.rename(folder)
-        except (DataError, OSError):
+        except DataError:
             if not folder.is_dir():  # else another notebook was faster
                 raise
+        except OSError as error:
+            if not folder.is_dir():
+                raise DataError(f"{name} could not be made ({one_line(error)}): try again.") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     if archive:
