@@ -73,7 +73,9 @@ def training_callbacks(name, epochs):
     except (OSError, ValueError):  # there is none, or it was left half-written: start with the first epoch
         shutil.rmtree(backup, ignore_errors=True)
     lowest = backup / "lowest_loss.txt"  # of the epochs before an interruption; Keras' backup does not hold it
-    if not lowest.exists():
+    if lowest.exists():
+        print(f'"{name}" goes on where it stopped; to begin anew, delete {backup.name} in build/weights.')
+    else:
         weights_path(name).unlink(missing_ok=True)  # of an earlier training
     threshold = float(lowest.read_text("utf-8")) if lowest.exists() else float("inf")  # NaN is not lower
     best = keras.callbacks.ModelCheckpoint(

@@ -19,7 +19,7 @@ def check_images(images, name="images"):
 def check_several(images):
     """DataError where one image came or rows of numbers, not several images; those in colour must be in [0, 1]."""
     shapes = [np.shape(image) for image in images]  # a single image falls into rows of (64, 3)
-    if any(len(shape) < 2 or len(shape) == 2 and shape[0] != shape[1] == 3 for shape in shapes):
+    if not shapes or any(len(shape) < 2 or len(shape) == 2 and shape[0] != shape[1] == 3 for shape in shapes):
         advice = "put one image in a list, and give rows of numbers the shape (-1, 64, 64, 3)"
         raise DataError(f"Several images are wanted, and what came has the shape {np.shape(images)}: {advice}.")
     check_images([image for image in images if np.ndim(image) == 3])

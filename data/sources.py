@@ -119,7 +119,7 @@ def look_into(folder):
     try:
         return sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: path.name)
     except FileNotFoundError:
-        fault = "does not exist: look for a slip in its name"
+        fault = "does not exist: look for a slip in its name, or give its whole path"
     except NotADirectoryError:
         fault = "is a file, no folder: unpack it where it is a ZIP file, and give the folder"
     except OSError as error:

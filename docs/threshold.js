@@ -31,7 +31,7 @@ function drawCurve(images, now, label) {
   const guess = { x: [0, 1], y: [0, 1], mode: "lines", line: { color: "gray", dash: "dash" }, name: "guessing",
                   hoverinfo: "skip" };
   const layout = {
-    height: 400, margin: { l: 60, r: 10, t: 10, b: 50 }, legend: { x: 0.98, y: 0.05, xanchor: "right" },
+    margin: { l: 60, r: 10, t: 10, b: 50 }, legend: { x: 0.98, y: 0.05, xanchor: "right" },
     xaxis: { title: { text: "false alarms among the healthy" }, range: [-0.02, 1.02], fixedrange: true },
     yaxis: { title: { text: "sensitivity" }, range: [-0.02, 1.02], fixedrange: true },
   };

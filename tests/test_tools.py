@@ -357,7 +357,8 @@ def test_publish_writes_tables_picture_and_the_new_address_everywhere(write, own
     for name, value in stand_in.items():
         monkeypatch.setattr(publish, name, value)
     publish.main()
-    new = publish.badges("01_metadata.ipynb") + " [Site](https://owner.github.io/new/)"
+    site = "https://owner.github.io/new/"
+    new = f"{publish.badges('01_metadata.ipynb')} [Site]({site}) [Slides]({site}slides/)"
     assert "owner/new/" in new
     assert publish.README.read_text() == page.replace("x", new).replace("old", "| 1 |")
     assert publish.MODEL_CARD.read_text() == page.replace("old", "| 2 |")

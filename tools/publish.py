@@ -102,7 +102,8 @@ def with_badges(text):
     """The text of README.md with its first lines and the badges of all notebooks at the present address."""
     address = badges("01_metadata.ipynb")
     if address:  # the site is where .github/workflows/pages.yml publishes it
-        address += " [Site](https://{}.github.io/{}/)".format(*read_repository().split("/"))
+        site = "https://{}.github.io/{}".format(*read_repository().split("/"))
+        address += f" [Site]({site}/) [Slides]({site}/slides/)"
     text = with_table(text, "address", address or NO_ADDRESS)
     row = re.compile(r"^(\| \[.*\]\(notebooks/(\w+\.ipynb)\) \|.*\|)[^|\n]*\|$", re.MULTILINE)
     return row.sub(lambda found: f"{found[1]} {badges(found[2])} |".replace("  ", " "), text)
