@@ -88,6 +88,7 @@ SLIPS = {
     "0 to 255 in rows": ("0 to 255: divide", lambda: helpers.plot_images(IMAGES * 255)),
     "standardised": ("bring them", lambda: helpers.plot_images(IMAGES - IMAGES.mean(axis=0) * 2)),
     "one image": ("put one image in a list", lambda: helpers.plot_images(IMAGE)),
+    "no image": ("has the shape (0,", lambda: helpers.plot_images(IMAGES[:0])),
     "titles": ("as many titles", lambda: helpers.plot_images(IMAGES, ["a"])),
     "disturb": ("divide", lambda: field.disturb(IMAGES[0, ..., 0] * 255, 1)),
     "disturb in colour": ("take [..., 0]", lambda: field.disturb(IMAGES[0], 1)),
