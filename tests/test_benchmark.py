@@ -11,6 +11,7 @@ def test_page_and_results_agree():
     assert benchmark.filled(PAGE, results) == PAGE
     assert {*results["figures"]} <= {*benchmark.all_tasks(results["machine"]["short numbers"])}
     assert {len(figures["seconds"]) for figures in results["figures"].values()} == {benchmark.ROUNDS}
+    assert max(peak for figures in results["figures"].values() for peak in figures["memory_gb"]) < 3  # as the page says
 
 
 def test_a_run_stores_all_rounds_and_shows_medians(tmp_path, monkeypatch, capsys):

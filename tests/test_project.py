@@ -240,11 +240,9 @@ def test_notebook_3_quotes_every_recipe_that_was_tried():
         assert all(f"{figure:.3f}" in row for figure in scores), row
 
 
-def test_times_and_memory_of_all_notebooks_are_stored():
-    times, peaks, simulated = stored("times"), stored("memory"), stored("times_simulated")
-    assert set(times) == set(peaks) == {path.stem for path in publish.find_notebooks()}
-    assert set(simulated) == {path.stem for path in SERIES}
-    assert all(0.1 < peak < 4 for peak in peaks.values())  # GiB
+def test_times_of_all_notebooks_are_stored():
+    assert set(stored("times")) == {path.stem for path in publish.find_notebooks()}
+    assert set(stored("times_simulated")) == {path.stem for path in SERIES}
 
 
 # --- requirements and files ------------------------------------------------------------------------------------------

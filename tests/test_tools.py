@@ -27,7 +27,7 @@ def call(tool, *arguments, monkeypatch):
 @pytest.fixture
 def write(own_project, monkeypatch):
     """A function that writes a notebook of one cell into a project of its own, and gives its path."""
-    for name in ("NOTEBOOKS", "BUILD", "TIMES", "SIMULATED_TIMES", "MEMORY"):
+    for name in ("NOTEBOOKS", "BUILD", "TIMES", "SIMULATED_TIMES"):
         monkeypatch.setattr(run, name, own_project / name.lower())
     monkeypatch.setattr(run, "PROJECT", own_project)
     monkeypatch.setattr(publish, "setup_code", lambda: "1 + 1")
@@ -61,17 +61,15 @@ def test_run_executes_into_build_from_the_beginning_and_ends_with_a_table(write,
     assert shown.count("knn") == 1
 
 
-@pytest.mark.linux
-def test_refresh_stores_outputs_of_notebooks_and_solutions_times_and_memory(write, monkeypatch):
+def test_refresh_stores_outputs_of_notebooks_and_solutions_and_times(write, monkeypatch):
     paths = [write("print(6 * 7)"), write("print(2 * 3)", "solutions/01_solutions.ipynb")]
     monkeypatch.setenv("PNEUMONIA_DATA", REAL)
     monkeypatch.setenv("PNEUMONIA_EXTERNAL", REAL)
     call(run, "--refresh", monkeypatch=monkeypatch)
     texts = [nbformat.read(path, as_version=4).cells[2].outputs[0].text for path in paths]
     assert texts == ["42\n", "6\n"]
-    for stored, least in [(run.TIMES, 0), (run.MEMORY, 0.01)]:
-        figures = json.loads(stored.read_text())
-        assert [*figures] == ["01_small", "01_solutions"] and all(least < value < 60 for value in figures.values())
+    times = json.loads(run.TIMES.read_text())
+    assert [*times] == ["01_small", "01_solutions"] and all(0 < seconds < 60 for seconds in times.values())
 
 
 @pytest.mark.parametrize(
@@ -99,9 +97,9 @@ def test_run_says_how_long_it_takes_and_at_a_terminal_in_which_cell_it_is(write,
     write("print(6 * 7)")
     write("print(2 * 3)", "02_second.ipynb")
 
-    def execute(path, last_line, on_cell):
+    def execute(path, on_cell):
         on_cell("cell", 4)
-        return nbformat.v4.new_notebook(), 300, None
+        return nbformat.v4.new_notebook(), 300
 
     monkeypatch.setattr(run, "execute", execute)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -121,11 +119,11 @@ def test_run_says_in_a_sentence_which_notebook_and_cell_failed(write, monkeypatc
 
 
 def test_stored_outputs_hold_words_in_place_of_a_form_and_no_remains_of_a_progress_bar(write):
-    notebook, _, _ = run.execute(write("import ipywidgets\ndisplay(ipywidgets.Box())"))
+    notebook, _ = run.execute(write("import ipywidgets\ndisplay(ipywidgets.Box())"))
     assert notebook.cells[2].outputs[0].data == {"text/plain": "(The form works in a live notebook.)"}
     bar = "for share in (10, 99): print(f'\\r{share} %', end='', flush=True)\nimport time\ntime.sleep(0.5)\n"
     for end, texts in [("'\\r    \\rdone'", ["done\n"]), ("'\\r    \\r', end=''", [])]:
-        notebook, _, _ = run.execute(write(f"{bar}print({end})"))
+        notebook, _ = run.execute(write(f"{bar}print({end})"))
         assert [output.text for output in notebook.cells[2].outputs] == texts
 
 
@@ -221,7 +219,7 @@ def fake_notebooks(write, monkeypatch):
         else:
             helpers.save_result("knn", "test", range(10), labels, p, 1.5, number)
         monkeypatch.setattr(helpers, "QUICK", False)
-        return nbformat.v4.new_notebook(metadata={"seed": seed}), 1.0, None
+        return nbformat.v4.new_notebook(metadata={"seed": seed}), 1.0
 
     monkeypatch.setattr(run, "execute", execute)
     monkeypatch.setenv("QUICK", "0")

@@ -1,7 +1,7 @@
 """Execute the notebooks in order.
 
 python tools/run.py            into build/notebooks, and print the results; for readers
-python tools/run.py --refresh  the solutions, too; stores outputs, times and memory (GiB); on Linux, on the real X-rays
+python tools/run.py --refresh  the solutions, too; stores outputs and times; on the real X-rays
 python tools/run.py --times    as without it, and stores the times of simulated images, which the first line announces
 """
 
@@ -28,8 +28,6 @@ NOTEBOOKS = PROJECT / "notebooks"
 BUILD = PROJECT / "build" / "notebooks"
 TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real images
 SIMULATED_TIMES = PROJECT / "results" / "times_simulated.json"
-MEMORY = PROJECT / "results" / "memory.json"
-PRINT_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # in KiB on Linux
 
 
 def follow(begin, left):
@@ -45,11 +43,8 @@ def follow(begin, left):
     return show if sys.stdout.isatty() else None
 
 
-def execute(path, last_line=None, on_cell=None):
-    """The notebook with fresh outputs, the seconds it took, and what last_line, code to run after the last cell, gave.
-
-    Leaves out of the notebook what only a live page can show.
-    """
+def execute(path, on_cell=None):
+    """The notebook with fresh outputs, without what only a live page can show, and the seconds it took."""
     for backup in (PROJECT / "build" / "weights").glob("*.backup"):
         shutil.rmtree(backup)  # a training that goes on in the middle gives other figures than one from the beginning
     try:
@@ -57,8 +52,6 @@ def execute(path, last_line=None, on_cell=None):
     except ValueError as error:
         raise DataError(f"{path.name} cannot be read as a notebook: look for git's conflict marks in it.") from error
     set_opening(notebook, path.relative_to(NOTEBOOKS).as_posix())
-    if last_line:
-        notebook.cells.append(nbformat.v4.new_code_cell(last_line))
     start = time.perf_counter()
     client = NotebookClient(
         notebook,
@@ -74,7 +67,6 @@ def execute(path, last_line=None, on_cell=None):
     )
     client.execute()
     seconds = time.perf_counter() - start
-    printed = notebook.cells.pop().outputs[0].text if last_line else None
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None):
@@ -87,7 +79,7 @@ def execute(path, last_line=None, on_cell=None):
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
-    return notebook, seconds, printed
+    return notebook, seconds
 
 
 def store(notebook, path):
@@ -132,7 +124,7 @@ def main():
     paths = [path for path in find_notebooks(NOTEBOOKS) if options.refresh or path.parent == NOTEBOOKS]
     target = NOTEBOOKS if options.refresh else BUILD
     times_path = SIMULATED_TIMES if simulated else TIMES
-    times, peaks = read_json(times_path) if times_path.exists() else {}, {}
+    times = read_json(times_path) if times_path.exists() else {}
     expected, done, spent = sum(times.get(path.stem, 0) for path in paths), 0, 0
     minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
     folder = target.relative_to(PROJECT)
@@ -140,19 +132,15 @@ def main():
     for number, path in enumerate(paths, start=1):
         on_cell = follow(f"{number}/{len(paths)}  {path.stem}", (expected - done) * (spent / done if done else 1))
         try:
-            notebook, seconds, peak = execute(path, PRINT_PEAK if options.refresh else None, on_cell)
+            notebook, seconds = execute(path, on_cell)
             store(notebook, target / path.relative_to(NOTEBOOKS))
         except (CellExecutionError, DataError, DeadKernelError, TimeoutError) as error:
             sys.exit(f"failed.\n{explain(error)}")
         print(f"{seconds:.0f} s", flush=True)
         done, spent = done + times.get(path.stem, seconds), spent + seconds
         times[path.stem] = round(seconds, 1)
-        if options.refresh:
-            peaks[path.stem] = round(int(peak) / 2**20, 2)
     if options.refresh or options.times:
         write_whole(times_path, json.dumps(times, indent=2) + "\n")
-    if options.refresh:
-        write_whole(MEMORY, json.dumps(peaks, indent=2) + "\n")
     print_results()
     print(f"\nThe executed notebooks are in {folder}")
 
