@@ -242,7 +242,6 @@ def test_notebook_3_quotes_every_recipe_that_was_tried():
 
 def test_times_of_all_notebooks_are_stored():
     assert set(stored("times")) == {path.stem for path in publish.find_notebooks()}
-    assert set(stored("times_simulated")) == {path.stem for path in SERIES}
 
 
 # --- requirements and files ------------------------------------------------------------------------------------------

@@ -27,8 +27,9 @@ def call(tool, *arguments, monkeypatch):
 @pytest.fixture
 def write(own_project, monkeypatch):
     """A function that writes a notebook of one cell into a project of its own, and gives its path."""
-    for name in ("NOTEBOOKS", "BUILD", "TIMES", "SIMULATED_TIMES"):
+    for name in ("NOTEBOOKS", "BUILD", "TIMES"):
         monkeypatch.setattr(run, name, own_project / name.lower())
+    run.TIMES.write_text("{}")
     monkeypatch.setattr(run, "PROJECT", own_project)
     monkeypatch.setattr(publish, "setup_code", lambda: "1 + 1")
 
@@ -73,23 +74,22 @@ def test_refresh_stores_outputs_of_notebooks_and_solutions_and_times(write, monk
 
 
 @pytest.mark.parametrize(
-    "source, elsewhere, quick, option, words",
+    "source, elsewhere, quick, words",
     [
-        ("phantoms", REAL, False, "--refresh", "real X-rays"),
-        (REAL, "phantoms", False, "--refresh", "of both hospitals"),
-        (REAL, REAL, True, "--refresh", "full runs"),
-        (REAL, REAL, False, "--times", "for simulated images"),
-        ("no-such-thing", REAL, False, "--times", 'PNEUMONIA_DATA is "no-such-thing"'),
+        ("phantoms", REAL, False, "real X-rays"),
+        (REAL, "phantoms", False, "of both hospitals"),
+        (REAL, REAL, True, "full runs"),
+        ("no-such-thing", REAL, False, 'PNEUMONIA_DATA is "no-such-thing"'),
     ],
 )
-def test_run_never_stores_simulated_or_quick_figures(write, monkeypatch, source, elsewhere, quick, option, words):
+def test_run_never_stores_simulated_or_quick_figures(write, monkeypatch, source, elsewhere, quick, words):
     path = write("print(6 * 7)")
     before = path.read_bytes()
     monkeypatch.setenv("PNEUMONIA_DATA", source)
     monkeypatch.setenv("PNEUMONIA_EXTERNAL", elsewhere)
     monkeypatch.setattr(helpers, "QUICK", quick)
     with pytest.raises(SystemExit, match=words):
-        call(run, option, monkeypatch=monkeypatch)
+        call(run, "--refresh", monkeypatch=monkeypatch)
     assert path.read_bytes() == before
 
 
@@ -103,11 +103,12 @@ def test_run_says_how_long_it_takes_and_at_a_terminal_in_which_cell_it_is(write,
 
     monkeypatch.setattr(run, "execute", execute)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    run.SIMULATED_TIMES.write_text('{"01_small": 600, "02_second": 1200}')
-    call(run, "--times", monkeypatch=monkeypatch)
+    seconds = {"loading prepared": [9.0], "notebook 01_small": [650, 600, 500], "notebook 02_second": [1200]}
+    measure.store(run.BENCHMARK.name, {"figures": {task: {"seconds": rounds} for task, rounds in seconds.items()}})
+    monkeypatch.setattr(run, "BENCHMARK", helpers.RESULTS / run.BENCHMARK.name)
+    call(run, monkeypatch=monkeypatch)
     shown = capsys.readouterr().out
     assert "about 30 min on two cores" in shown and "\r1/2  01_small, cell 5, about 30 min left ... 300 s" in shown
-    assert json.loads(run.SIMULATED_TIMES.read_text()) == {"01_small": 300, "02_second": 300}
 
 
 def test_run_says_in_a_sentence_which_notebook_and_cell_failed(write, monkeypatch, capsys):

@@ -2,13 +2,13 @@
 
 python tools/run.py            into build/notebooks, and print the results; for readers
 python tools/run.py --refresh  the solutions, too; stores outputs and times; on the real X-rays
-python tools/run.py --times    as without it, and stores the times of simulated images, which the first line announces
 """
 
 import argparse
 import json
 import re
 import shutil
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -27,7 +27,7 @@ PROJECT = helpers.PROJECT
 NOTEBOOKS = PROJECT / "notebooks"
 BUILD = PROJECT / "build" / "notebooks"
 TIMES = PROJECT / "results" / "times.json"  # in seconds, of the real images
-SIMULATED_TIMES = PROJECT / "results" / "times_simulated.json"
+BENCHMARK = PROJECT / "results" / "benchmark.json"  # among others, of the notebooks on simulated images
 
 
 def follow(begin, left):
@@ -108,23 +108,21 @@ def print_results():
 def main():
     parser = argparse.ArgumentParser(description="Execute the notebooks in order.")
     parser.add_argument("--refresh", action="store_true", help="store the outputs in notebooks/ and results/times.json")
-    parser.add_argument("--times", action="store_true", help="on simulated images: store results/times_simulated.json")
     options = parser.parse_args()
     try:
-        source, simulated = describe_source(), helpers.are_simulated()
-        elsewhere = helpers.are_simulated(elsewhere=True)
+        source, elsewhere = describe_source(), helpers.are_simulated(elsewhere=True)
     except DataError as error:
         sys.exit(str(error))
     if options.refresh and (helpers.QUICK or elsewhere):
         advice = "set PNEUMONIA_DATA and PNEUMONIA_EXTERNAL to their folders"
         sys.exit(f"Stored outputs come from full runs on the real X-rays of both hospitals: {advice}.")
-    if options.times and not simulated:
-        sys.exit("--times is for simulated images: set PNEUMONIA_DATA to phantoms.")
 
     paths = [path for path in find_notebooks(NOTEBOOKS) if options.refresh or path.parent == NOTEBOOKS]
     target = NOTEBOOKS if options.refresh else BUILD
-    times_path = SIMULATED_TIMES if simulated else TIMES
-    times = read_json(times_path) if times_path.exists() else {}
+    times = read_json(TIMES)
+    if helpers.are_simulated():  # as make benchmark measured them
+        figures = read_json(BENCHMARK)["figures"]
+        times = {task.removeprefix("notebook "): statistics.median(of["seconds"]) for task, of in figures.items()}
     expected, done, spent = sum(times.get(path.stem, 0) for path in paths), 0, 0
     minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"
     folder = target.relative_to(PROJECT)
@@ -139,8 +137,8 @@ def main():
         print(f"{seconds:.0f} s", flush=True)
         done, spent = done + times.get(path.stem, seconds), spent + seconds
         times[path.stem] = round(seconds, 1)
-    if options.refresh or options.times:
-        write_whole(times_path, json.dumps(times, indent=2) + "\n")
+    if options.refresh:
+        write_whole(TIMES, json.dumps(times, indent=2) + "\n")
     print_results()
     print(f"\nThe executed notebooks are in {folder}")
 
