@@ -188,8 +188,6 @@ def read_image(path, size=SIZE):
     name = "/".join(Path(str(path)).parts[-3:])
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > 50_000_000:
-                raise ValueError(f"{image.width} x {image.height} pixels, more than any X-ray has")
             image.draft("L", (2 * size, 2 * size))  # a JPEG can be decoded at reduced size, many times faster
             image.load()
             with contextlib.suppress(Exception):  # notes beside a sound image may be broken

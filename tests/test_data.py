@@ -269,7 +269,7 @@ def test_a_sound_picture_with_broken_notes_or_a_large_colour_profile_is_read(tmp
 BAD = [
     picture(60, (300, 300))[:900],
     picture(60, kind="GIF"),
-    picture(1, (10_000, 6_000), "1", "PNG"),  # a small file that unpacks to 60 MB
+    picture(1, (20_000, 10_000), "1", "PNG"),  # a small file that unpacks to 200 MB
     b"This is no picture at all.\n",
 ]
 
