@@ -12,6 +12,9 @@ import re
 from math import ceil
 from pathlib import Path
 
+import nbformat
+from nbformat.v4 import new_markdown_cell
+
 project = html_title = "Pneumonia in chest X-rays"
 author = "the authors of the course, CC BY 4.0 (prose, figures) and MIT (code)"
 root_doc = "README"
@@ -56,7 +59,7 @@ def read_page(app, page, source):
         text = text.replace("PREDICTIONS", "\n".join(line for line in lines if ",test," in line))
     elif page.startswith("notebooks/"):
         glossary = read_glossary(Path(app.srcdir, "docs", "glossary.md").read_text(encoding="utf-8"))
-        notebook = prepare(json.loads(text))
+        notebook = prepare(nbformat.reads(text, as_version=4))
         text = json.dumps(make_slides(notebook) if on_slides else link_terms(notebook, glossary))
     source[0] = text
 
@@ -64,7 +67,6 @@ def read_page(app, page, source):
 def prepare(notebook):
     """A notebook with its setup cell folded and the figures' texts where pages look for them."""
     for cell in notebook["cells"]:
-        cell["source"] = "".join(cell["source"])
         if cell["cell_type"] == "code":
             alts = [output.get("metadata", {}).get("image/png", {}).get("alt", "") for output in cell["outputs"]]
             tags = cell["metadata"].get("tags", [])
@@ -106,14 +108,14 @@ def make_slides(notebook):
     for kind, own, height, needed in take_apart(notebook):
         if kind == "heading" or (used and used + needed > ROOM):
             title = own[0]["source"].lstrip("# ") if kind == "heading" else title
-            cells += [text_cell("</div>")] * folds + [text_cell(f"### {title}")] * (kind != "heading")
+            cells += [new_markdown_cell("</div>")] * folds + [new_markdown_cell(f"### {title}")] * (kind != "heading")
             used = folds = 0
         elif (before, kind) == ("code", "answer"):
-            cells.append(text_cell('<div class="fragment">'))
+            cells.append(new_markdown_cell('<div class="fragment">'))
             folds += 1
         cells += own
         used, before = used + height, kind
-    cells += [text_cell("</div>")] * folds
+    cells += [new_markdown_cell("</div>")] * folds
     return {**notebook, "cells": [{**cell, "id": f"slide-{number}"} for number, cell in enumerate(cells)]}
 
 
@@ -154,37 +156,33 @@ def add_text(pieces, block):
     goes_on = block.startswith("- ") and above in ("answer", "text") and height_above + height <= ROOM
     if fold:
         notes = html.escape(re.sub(r"\*\*|`|\]\([^)]*\)", "", f"{own[0]['source']} {fold[1]}: {fold[2]}"))
-        own.append(text_cell(f'<aside class="notes"><p>{" ".join(notes.split())}</p></aside>'))
+        own.append(new_markdown_cell(f'<aside class="notes"><p>{" ".join(notes.split())}</p></aside>'))
     elif kind == "text" and (reads or goes_on):
         figure = own[0].get("outputs", [{}])[-1].get("metadata", {}).get("image/png", {"width": WIDTH})
         beside = reads and figure["width"] <= WIDTH - 436 and height <= 160  # as docs/slides.css has it
-        own.append(text_cell(block))
+        own.append(new_markdown_cell(block))
         pieces[-1][2] += 0 if beside else height
     else:
-        pieces.append([kind, [text_cell(block)], height])
+        pieces.append([kind, [new_markdown_cell(block)], height])
 
 
 def set_size(output):
     """Set the size of a figure on its slide. Returns the height of the output in pixels."""
     data = output.get("data", {})
     if "image/png" in data:
-        start = base64.b64decode("".join(data["image/png"])[:32])  # a PNG file tells its size in bytes 16 to 24
+        start = base64.b64decode(data["image/png"][:32])  # a PNG file tells its size in bytes 16 to 24
         width, height = int.from_bytes(start[16:20]), int.from_bytes(start[20:24])
         scale = min(WIDTH / width, 380 / height, 1.6)
         output["metadata"]["image/png"] |= {"width": int(scale * width), "height": int(scale * height)}
         return int(scale * height) + 12
     if "text/html" in data:
-        rows = "".join(data["text/html"]).count("<tr")
+        rows = data["text/html"].count("<tr")
         return 37 * rows + 12 if rows else 480  # what is no table moves
-    return print_height("".join(output.get("text") or data.get("text/plain", "")))
+    return print_height(output.get("text") or data.get("text/plain", ""))
 
 
 def print_height(text):
     return 12 + 24 * sum(ceil(max(1, len(line)) / 104) for line in text.splitlines())
-
-
-def text_cell(text):
-    return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
 def setup(app):

@@ -33,7 +33,7 @@ def read(page, text, builder="html"):
 
 
 def as_notebook(*cells):
-    return json.loads(nbformat.writes(new_notebook(cells=[new_markdown_cell("# 1. Title"), *cells])))
+    return new_notebook(cells=[new_markdown_cell("# 1. Title"), *cells])
 
 
 def slides_of(*cells):
@@ -129,7 +129,7 @@ def test_folded_answers_are_speaker_notes():
 @pytest.mark.parametrize("path", sorted((PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_every_notebook_becomes_slides_with_all_its_outputs(path):
     text = path.read_text(encoding="utf-8")
-    notebook = conf.prepare(json.loads(text))
+    notebook = conf.prepare(nbformat.reads(text, as_version=4))
     slides = json.loads(read(f"notebooks/{path.stem}", text, "revealjs"))
     nbformat.validate(slides)
     sources = [cell["source"] for cell in slides["cells"]]
