@@ -224,20 +224,23 @@ def one_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".")
 
 
-def read_table(path=None, complete=None):
-    """data/metadata.csv, or another table; `complete` adds columns. DataError where it is none or cannot be right."""
-    path = path or TABLE
+def read_table():
+    """data/metadata.csv. Raises DataError where it is no table or cannot be right."""
     try:
-        table = pd.read_csv(path, encoding="utf-8-sig", dtype={"patient": str, "filename": str})
+        table = pd.read_csv(TABLE, encoding="utf-8-sig", dtype={"patient": str, "filename": str})
     except (OSError, ValueError) as error:
-        raise DataError(f"{path.name} cannot be read as a table ({one_line(error)}); get the file again.") from error
-    table = complete(table) if complete else table
+        raise DataError(f"{TABLE.name} cannot be read as a table ({one_line(error)}); get the file again.") from error
+    return check_table(table, TABLE.name)
+
+
+def check_table(table, name):
+    """The columns of a table of images. Raises DataError where they cannot be right; name: of its file."""
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
-        raise DataError(f"{path.name} has no column {', '.join(missing)}; get the file again.")
+        raise DataError(f"{name} has no column {', '.join(missing)}; get the file again.")
     right = len(table) and table["class"].isin([0, 1]).all() and table["split"].isin(SPLITS).all()
     if not right or table[COLUMNS].isna().any(axis=None) or list(table["index"]) != list(range(len(table))):
-        raise DataError(f"{path.name} has rows with other values than it should; get the file again.")
+        raise DataError(f"{name} has rows with other values than it should; get the file again.")
     return table[COLUMNS].astype({"index": int, "class": int})
 
 
@@ -469,13 +472,10 @@ def sound(name):
 
 def inspirit_table():
     """The article's own table (class, split, index), with one patient per image, since it names none."""
-
-    def name_images(table):
-        names = table["index"].map("image_data.npy/{}".format)
-        return table.assign(filename=names, patient=names).sort_values("index", ignore_index=True)
-
     with sound("inspirit_metadata.csv") as path:
-        return read_table(path, name_images)
+        table = pd.read_csv(path).sort_values("index", ignore_index=True)
+        names = table["index"].map("image_data.npy/{}".format)
+        return check_table(table.assign(filename=names, patient=names), path.name)
 
 
 def inspirit_images():
