@@ -20,7 +20,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import helpers
-from data.sources import DataError, describe_source, read_json, write_whole
+from data.sources import DataError, describe_source, write_whole
 from tools.publish import find_notebooks, set_opening
 
 PROJECT = helpers.PROJECT
@@ -119,9 +119,9 @@ def main():
 
     paths = [path for path in find_notebooks(NOTEBOOKS) if options.refresh or path.parent == NOTEBOOKS]
     target = NOTEBOOKS if options.refresh else BUILD
-    times = read_json(TIMES)
+    times = helpers.read_kept(TIMES, {})
     if helpers.are_simulated():  # as make benchmark measured them
-        figures = read_json(BENCHMARK)["figures"]
+        figures = helpers.read_kept(BENCHMARK, {"figures": {}})["figures"]
         times = {task.removeprefix("notebook "): statistics.median(of["seconds"]) for task, of in figures.items()}
     expected, done, spent = sum(times.get(path.stem, 0) for path in paths), 0, 0
     minutes = f"{'at most ' if helpers.QUICK else ''}about {max(1, round(expected / 60))} min on two cores"

@@ -68,7 +68,7 @@ def framing(width=1):
 
 
 def tilt_and_light():
-    """As in notebook 7, by Keras' own layers; corners become black."""
+    """By Keras' own layers; corners become black, and one number only raises the contrast."""
     light = {"value_range": (0, 1)}
     turn = layers.RandomRotation(10 / 360, fill_mode="constant")
     return [turn, layers.RandomBrightness(0.15, **light), layers.RandomContrast(0.3, **light)]
