@@ -99,7 +99,7 @@ def as_array(answer):
 def as_share(answer):
     """The answer as a number from 0 to 1, such as an accuracy or an AUC. Refuses everything else."""
     number = as_number(answer)
-    refuse_if(number is None, "One number is expected, such as 0.93.")
+    refuse_if(number is None, "One number is expected, such as 0.935.")
     refuse_if(1 < number <= 100, "A share lies between 0 and 1: is yours in percent? Divide by 100.")
     refuse_if(not 0 <= number <= 1, f"A share lies between 0 and 1; this is {number:g}.")
     return number
@@ -131,7 +131,7 @@ def single_values(answer):
     """All values in nested lists, arrays, Series and dictionaries, in one list."""
     if isinstance(answer, dict):
         answer = list(answer.values())
-    if isinstance(answer, (list, tuple, set, np.ndarray, pd.Series, pd.Index)):
+    if isinstance(answer, (list, tuple, set, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
         return [value for part in answer for value in single_values(part)]
     return [answer]
 
@@ -192,6 +192,9 @@ def change_images(function, images, unlike):
     out_of_range = changed.min() < -1e-3 or changed.max() > 1.001
     refuse_if(out_of_range, "Grey values leave the range from 0 to 1: end with np.clip(..., 0, 1).")
     refuse_if_unchanged(changed, images)
+    means = [some.mean(axis=(1, 2, 3)) for some in (images, changed)]
+    reordered = np.allclose(*map(np.sort, means), atol=1e-5) and not np.allclose(*means, atol=1e-5)
+    refuse_if(reordered, "The images came back in another order: axis 0 counts images, 1 is for rows, 2 for columns.")
     refuse_if(likenesses(changed, images).mean() < 0.2, unlike)
     return changed.astype("float32")
 
@@ -389,8 +392,8 @@ def check_2_3(prepare):
     refuse_if_dependent(prepare, rows, prepared, alone)
     all_equal = np.ptp(prepared, axis=0).max() == 0
     refuse_if(all_equal, "After your function all images are equal: nothing is left to learn from.")
-    alike = prepared.shape == rows.shape and np.corrcoef(prepared.ravel(), rows.ravel())[0, 1] > 1 - 1e-6
-    refuse_if(alike, "All images change by the same number, so the same ones stay neighbours: this prepares nothing.")
+    alike = prepared.shape == rows.shape and abs(np.corrcoef(prepared.ravel(), rows.ravel())[0, 1]) > 1 - 1e-6
+    refuse_if(alike, "All images change in the same way, so the same ones stay neighbours: this prepares nothing.")
     was = KNeighborsClassifier(5).fit(training_rows, training_labels).predict(rows) == labels
     now = KNeighborsClassifier(5).fit(prepare(training_rows.copy()), training_labels).predict(prepared) == labels
     shares = f"{was.mean():.3f} of the validation images before, {now.mean():.3f} after it"
@@ -441,7 +444,8 @@ MISCOUNTS = {
         393_216: "each neuron also has a bias",
         131_104: "the image has 3 colours, so 64 x 64 x 3 numbers go in",
         12_288: "that is how many numbers go in, and each of 32 neurons weighs all of them",
-        12_289: "that is one neuron, and there are 32",
+        262_176: "that one stands behind two poolings; here it looks at the image itself",
+        128: "Keras counts for one pixel here: put Flatten() before Dense",
     },
 }
 
@@ -474,9 +478,9 @@ def check_3_3(model, aucs):
         several = values is not None and values.ndim == 1 and len(values) > 1
         refuse_if(not several, "Each network needs at least two seeds, so two numbers or more in each list.")
         shares = [as_share(value) for value in values]
-        repeated = len(set(shares)) < len(shares)
-        refuse_if(repeated, "Two seeds gave exactly the same AUC: was the seed set before the network was built?")
         refuse_if(min(shares) < 0.6, "An AUC below 0.6 is close to chance: train longer before you compare.")
+    repeated = len({*two, *three}) < len(two) + len(three)
+    refuse_if(repeated, "Two trainings gave exactly the same AUC. Another seed or network each time? Do not round.")
     between, within = three.mean() - two.mean(), max(np.ptp(two), np.ptp(three))
     larger = "larger" if round(abs(between), 3) > round(within, 3) else "not larger"
     return f"Third block: {between:+.3f}; between seeds: {within:.3f}. The difference is {larger}."
@@ -568,7 +572,7 @@ def check_4_2(features, auc, trunk):
     unprepared = min(error(some * 255), error(some), error(preprocess_input(some.copy())))
     others = "These are not the means of block3_pool. Does the trunk have its old weights, are all images in order?"
     refuse_if(min(right, unprepared) > 0.1, others)
-    hint = "The images were not prepared as VGG16 wants them: preprocess_input(images * 255)."
+    hint = "The images were not prepared as VGG16 wants them: read them anew, then preprocess_input(images * 255)."
     refuse_if(unprepared < right, hint)
     refuse_other_auc(auc, features)
     return "Compare with the last point of the curves: features from half-way up, and features from the end."
@@ -618,9 +622,7 @@ def check_4_3(augmentation, auc_without, auc_with):
 # --- notebook 5 -----------------------------------------------------------------------------------------------------
 
 
-def last_model(predictions):
-    """The model that notebook 5 calls the last one: VGG16."""
-    return "vgg16" if "vgg16" in predictions else predictions.columns[-1]
+LAST_MODEL = "vgg16"  # as notebook 5 calls it
 
 
 def frozen_threshold(probabilities):
@@ -634,7 +636,7 @@ def check_5_1(prevalence):
     number = as_share(prevalence)
 
     validation, test = (helpers.load_predictions(split) for split in ("validation", "test"))
-    model = last_model(test)
+    model = LAST_MODEL
 
     def rates(images, threshold=0.5):
         scores = helpers.score(images["label"], images[model], threshold)
@@ -666,7 +668,7 @@ def check_5_1(prevalence):
 def check_5_2(by_patient, by_image):
     """by_patient, by_image: (lower, upper), 95 % intervals of the last model's sensitivity on the test images."""
     images = helpers.load_predictions("test")
-    truth, p = images["label"].to_numpy(), images[last_model(images)].to_numpy()
+    truth, p = images["label"].to_numpy(), images[LAST_MODEL].to_numpy()
     patients = helpers.get_metadata().set_index("index")["patient"][images["index"]].to_numpy()
 
     def interval(name, groups):
@@ -677,7 +679,7 @@ def check_5_2(by_patient, by_image):
         refuse_if(ends is None or ends.size != 2, f"{name}: two numbers are expected, (lower, upper).")
         given[name] = lower, upper = [as_share(end) for end in ends.ravel()]
         refuse_if(lower >= upper, f"{name}: the lower end comes first, and it is below the upper one.")
-    same = "Both are the same. For by_image every image must count as a patient of its own: range(len(test))."
+    same = "Both are the same. For by_image every image counts as a patient of its own: range(len(test)); do not round."
     refuse_if(given["by_patient"] == given["by_image"], same)
     for name, groups in (("by_patient", patients), ("by_image", np.arange(len(images)))):
         (low, high), (lower, upper) = interval("sensitivity", groups), given[name]
@@ -744,6 +746,7 @@ def check_6_1(accuracies, model):
         "You used the test images: they have had their exam. Take the validation images, images[validation].": (
             measure("accuracy", test_images, test_labels)
         ),
+        "Both are exactly one half: predict gives a column, so put .ravel() behind it.": 0.5,
     }
     refuse_mistakes(given, true, mistakes, 0.004)
     if distance(given, true) <= 0.004:
@@ -830,7 +833,9 @@ def check_7_2(gigabytes, images, size):
 
     def times(factor):
         """True where both are the true numbers times the factor, also with gigabytes of 2**30 bytes."""
-        return any(np.allclose(given, true * factor * unit, rtol=0.02, atol=0) for unit in (1, 1e9 / 2**30))
+        rounded = 0.005 if factor == 1 else 0
+        units = (1, 1e9 / 2**30)
+        return any(np.allclose(given, true * factor * unit, rtol=0.02, atol=rounded) for unit in units)
 
     if times(1):
         return f"{true[0]:.2f} GB against {true[1]:.2f} GB: twelve times as much."
@@ -884,9 +889,9 @@ def check_8_1(answer):
         "These are the validation images: take the rows whose split is external.": measure(here),
         "Your threshold comes from the healthy validation images: take the ill ones.": measure(there, ill=0),
     }
-    refuse_mistakes(given, true, mistakes, 0.005)
+    refuse_mistakes(given, true, mistakes, 0.006)
     elsewhere = "The threshold is np.sort(p)[int(0.05 * len(p))], where p are the validation answers of the ill."
-    refuse_if(distance(given, true) > 0.005, elsewhere)
+    refuse_if(distance(given, true) > 0.006, elsewhere)
     return f"It promised .95 and finds {true[0]:.2f} of the ill; of the healthy it leaves {true[1]:.2f} in peace."
 
 

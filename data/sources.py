@@ -221,7 +221,7 @@ def one_line(error):
     for fault in (error, error.__cause__):
         if isinstance(fault, OSError) and fault.strerror:
             return fault.strerror
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".:")
 
 
 def read_table():
