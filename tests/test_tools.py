@@ -27,9 +27,9 @@ def call(tool, *arguments, monkeypatch):
 @pytest.fixture
 def write(own_project, monkeypatch):
     """A function that writes a notebook of one cell into a project of its own, and gives its path."""
-    for name in ("NOTEBOOKS", "BUILD", "TIMES"):
+    for name in ("NOTEBOOKS", "BUILD"):
         monkeypatch.setattr(run, name, own_project / name.lower())
-    run.TIMES.write_text("{}")
+    monkeypatch.setattr(run, "TIMES", own_project / "times.json")
     monkeypatch.setattr(run, "PROJECT", own_project)
     monkeypatch.setattr(publish, "setup_code", lambda: "1 + 1")
 
