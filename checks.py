@@ -444,6 +444,7 @@ MISCOUNTS = {
         393_216: "each neuron also has a bias",
         131_104: "the image has 3 colours, so 64 x 64 x 3 numbers go in",
         12_288: "that is how many numbers go in, and each of 32 neurons weighs all of them",
+        12_289: "that is one neuron, and there are 32",
         262_176: "that one stands behind two poolings; here it looks at the image itself",
         128: "Keras counts for one pixel here: put Flatten() before Dense",
     },
@@ -636,10 +637,9 @@ def check_5_1(prevalence):
     number = as_share(prevalence)
 
     validation, test = (helpers.load_predictions(split) for split in ("validation", "test"))
-    model = LAST_MODEL
 
     def rates(images, threshold=0.5):
-        scores = helpers.score(images["label"], images[model], threshold)
+        scores = helpers.score(images["label"], images[LAST_MODEL], threshold)
         return scores["sensitivity"], 1 - scores["specificity"]
 
     def half_true(found, false_alarms):
@@ -647,7 +647,7 @@ def check_5_1(prevalence):
 
     found, false_alarms = rates(test)
     true, missed = half_true(found, false_alarms), 1 - found
-    frozen = frozen_threshold(validation.loc[validation["label"] == 1, model])
+    frozen = frozen_threshold(validation.loc[validation["label"] == 1, LAST_MODEL])
     mistakes = {
         "That is one minus the answer: the share of true alarms where half of the children are ill.": 1 - true,
         "That is with the scores on validation images. Take those on the test images.": half_true(*rates(validation)),
