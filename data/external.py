@@ -13,7 +13,7 @@ VARIABLE = "PNEUMONIA_EXTERNAL"
 FOLDERS = ["No_findings", "Pneumonia"]  # of class 0 and class 1
 PATIENT = r"^(\d{8})_\d{3}"  # the NIH's names: patient and number of the image
 PNEUMONIA = 6  # the column of ChestMNIST's fourteen findings
-ADULTS = 400  # simulated ones
+ADULTS = 200  # simulated ones
 
 
 def simulated_folder(size):
