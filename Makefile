@@ -64,7 +64,7 @@ site: build/docs-venv/ready
 
 soak: .venv/ready-for-tests
 	for run in 1 2 3 4 5 6 7 8 9 10; do $(COURSE) -m pytest -q --nbval --nbval-current-env notebooks || exit 1; \
-		du -sb data/cache build results; git status --short; done
+		du -sk data/cache build results; git status --short; done
 
 # all packages, for every system and Python, with the sums of their files
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/uv pip compile --quiet --no-config --universal \

@@ -88,7 +88,7 @@ def play_convolution(numbers, kernel, description):
     products = np.lib.stride_tricks.sliding_window_view(numbers, (3, 3)).reshape(-1, 3, 3) * kernel
     sums = products.sum(axis=(1, 2)).astype(float)
     widths = [columns + 2, 3, 3, columns]
-    figure, axes = plt.subplots(1, 4, figsize=(9.6, 3.8), layout="constrained", width_ratios=widths)
+    figure, axes = plt.subplots(1, 4, figsize=(9.6, 4.2), layout="constrained", width_ratios=widths)
 
     def draw(step):
         row, column = divmod(step, columns)
@@ -188,11 +188,11 @@ def draw_points(ax, across, up, labels):
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
-def play_logistic_curve(values, labels, weights, description):
+def play_logistic_curve(values, labels, weights, name, description):
     """Show how the curve of logistic regression grows steeper with its weight, for one feature.
 
-    values: (N,), the feature; labels: (N,) of 0 and 1; weights: one for each frame. Each curve crosses one half in the
-    middle between the means of the two classes.
+    values: (N,), the feature; labels: (N,) of 0 and 1; weights: one for each frame; name: of the feature. Each curve
+    crosses one half in the middle between the means of the two classes.
     """
     values, labels = np.asarray(values, dtype=float), np.asarray(labels)
     middle = (values[labels == 0].mean() + values[labels == 1].mean()) / 2
@@ -205,7 +205,7 @@ def play_logistic_curve(values, labels, weights, description):
         ax.axhline(0.5, color="gray", linestyle="--", linewidth=1)
         ax.plot(line, 1 / (1 + np.exp(-weight * (line - middle))), color="black", linewidth=2, label="curve", zorder=3)
         draw_points(ax, values, heights, labels)
-        ax.set(xlabel="feature", ylabel="probability of pneumonia", ylim=(-0.1, 1.1), title=f"weight = {weight:g}")
+        ax.set(xlabel=name, ylabel="probability of pneumonia", ylim=(-0.1, 1.1), title=f"weight = {weight:g}")
 
     show_player(figure, draw, list(weights), description)
 

@@ -121,7 +121,7 @@ def test_frames_show_border_curve_and_descent_as_they_are(frames_of):
         titles.append(ax.get_title())
         parts.append(sum(len(path.vertices) > 0 for path in ax.collections[0].get_paths()))
     assert titles == ["k = 1", "k = 3"] and parts == [2, 1]  # the three healthy neighbours outvote the ill one
-    curves = frames_of(figures.play_logistic_curve, [0, 2, 4], [0, 0, 1], [0, 9])
+    curves = frames_of(figures.play_logistic_curve, [0, 2, 4], [0, 0, 1], [0, 9], "dose")
     heights = [ax.lines[1].get_ydata() for (ax,) in curves]
     assert np.allclose(heights[0], 0.5) and heights[1][[0, -1]] == pytest.approx([0, 1], abs=1e-5)
     descent = frames_of(figures.play_descent, lambda weight: (weight - 2) ** 2, 0, 0.25, 2)
