@@ -325,7 +325,7 @@ def save_result(model, split, indices, labels, probabilities, seconds, notebook)
     model: such as "knn"; split: such as "test"; indices: the images' `index`; labels, probabilities: as in score();
     seconds: for training; notebook: its number. Replaces what the same model, split and seed left before.
     """
-    probability = np.ravel(probabilities).astype(float).round(4)
+    probability = np.ravel(probabilities).astype(float).round(6)  # fewer digits would make a sure model's answers equal
     scores, run = score(labels, probability), {"model": model, "split": split, "seed": SEED}
     check_count(indices, len(labels), "indices")
     table = {**run, "index": np.ravel(indices), "label": np.ravel(labels), "probability": probability}

@@ -228,7 +228,7 @@ def test_a_result_is_kept_with_its_predictions():
     assert saved() == [{**run, **scores, "seconds": 12.5, "notebook": 3}]
     lines = (helpers.OWN_RESULTS / "phantoms_predictions.csv").read_text().splitlines()
     assert lines[0] == "model,split,seed,index,label,probability" and len(lines) == 7
-    assert lines[1] == "cnn,test,0,100,0,0.1234" and lines[-1] == "cnn,test,0,105,1,1.0"
+    assert lines[1] == "cnn,test,0,100,0,0.123449" and lines[-1] == "cnn,test,0,105,1,1.0"
 
 
 def test_a_result_replaces_only_that_of_the_same_model_split_and_seed(monkeypatch):
