@@ -222,8 +222,8 @@ def saved(name="phantoms"):
 
 
 def test_a_result_is_kept_with_its_predictions():
-    scores = save(probabilities=np.float32([0.123449, 0.4, 0.49999, 0.2, 0.3, 1]))
-    assert scores["sensitivity"] == 0.5  # of what is kept, 0.5
+    scores = save(probabilities=np.float32([0.12344949, 0.4, 0.4999999, 0.2, 0.3, 1]))
+    assert scores["specificity"] == 0.75  # of what is kept: 0.4999999 is 0.5
     run = {"model": "cnn", "split": "test", "seed": 0}
     assert saved() == [{**run, **scores, "seconds": 12.5, "notebook": 3}]
     lines = (helpers.OWN_RESULTS / "phantoms_predictions.csv").read_text().splitlines()
