@@ -183,7 +183,7 @@ def test_notebooks_quote_the_scores_of_every_seed():
     runs, text = pd.DataFrame(stored("kermany")).sort_values("seed"), in_a_row(NOTEBOOKS)
 
     def of_seeds(model, split, score="auc"):
-        return runs.query("model == @model and split == @split")[score].round(3).map(short).tolist()
+        return runs.query("model == @model and split == @split")[score].map(short).tolist()
 
     tests = {model: of_seeds(model, "test") for model in ("cnn", "vgg16")}
     accuracies = {model: of_seeds(model, "test", "accuracy") for model in ("cnn", "vgg16")}
