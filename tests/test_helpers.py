@@ -223,7 +223,7 @@ def saved(name="phantoms"):
 
 def test_a_result_is_kept_with_its_predictions():
     scores = save(probabilities=np.float32([0.12344949, 0.4, 0.4999999, 0.2, 0.3, 1]))
-    assert scores["specificity"] == 0.75  # of what is kept: 0.4999999 is 0.5
+    assert (scores["sensitivity"], scores["specificity"]) == (0.5, 0.75)  # of what is kept: 0.4999999 is 0.5
     run = {"model": "cnn", "split": "test", "seed": 0}
     assert saved() == [{**run, **scores, "seconds": 12.5, "notebook": 3}]
     lines = (helpers.OWN_RESULTS / "phantoms_predictions.csv").read_text().splitlines()
