@@ -24,6 +24,7 @@ LINKS = "[...document.links].map(link => link.href).filter(address => address.st
 def look(page, deck):
     """What is wrong with a page, or with the slide that it shows, as a list of sentences."""
     page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    page.evaluate("document.getAnimations().forEach(move => move.finish())")  # what fades in has little contrast
     faults = [f"sticks out: {part}" for part in page.evaluate(STICKING_OUT, deck)[:1]]
     blank = [name for name, alt, width in page.evaluate(PICTURES) if not (alt.strip() and width)]
     faults += [f"blank, or no text: {name}" for name in blank]
