@@ -29,7 +29,6 @@ run: .venv/ready
 # two processes of one thread each: with more threads than cores they wait for each other
 test: export PNEUMONIA_DATA := $(or $(PNEUMONIA_DATA),phantoms)
 test: export TF_NUM_INTRAOP_THREADS := 1
-test: export TF_NUM_INTEROP_THREADS := 1
 test: export OMP_NUM_THREADS := 1
 test: .venv/ready-for-tests
 	$(COURSE) -m ruff check .
