@@ -261,7 +261,7 @@ def check_1_2(answer):
     table = pd.crosstab(kinds, metadata["split"]).reindex(["bacteria", "virus", "healthy"], fill_value=0)
     true = table.loc[counts.index]
     if (counts == true).all(axis=None):
-        return "Bacteria caused about two thirds of the cases."
+        return "Bacteria caused the pneumonia in about two thirds of these images."
     are_shares = counts.to_numpy().sum() <= counts.size
     refuse_if(are_shares, "These are shares. The question is how many images: counts, without normalize.")
     bacteria, virus, healthy = table.to_numpy()
@@ -320,7 +320,7 @@ def check_1_3(difference):
     for sign in (1, -1):
         if distance(sign * picture, true) <= 0.002:
             by_chance, by_illness = np.abs(true).max(), np.abs(mistakes[ill_minus_healthy]).max()
-            return f"By chance the means differ by {by_chance:.2f} at most, ill and healthy by up to {by_illness:.2f}."
+            return f"Chance alone: differences up to {by_chance:.2f} here; ill against healthy: up to {by_illness:.2f}."
         refuse_mistakes(sign * picture, true, mistakes, 0.002)
     refuse("This is another image. Mean of the healthy validation images, minus mean of the healthy training images.")
 
@@ -459,7 +459,7 @@ def check_3_2(convolution, dense):
         refuse_if(number is None, f"For {name} one whole number is expected.")
         hint = MISCOUNTS[name].get(number, "count inputs times outputs, then the biases")
         refuse_if(number != true, f"{name}: {hint}.")
-    return "A convolution uses the same 27 weights at every place; Dense has one for each pixel and neuron."
+    return "A kernel uses its 27 weights at every place; a neuron of Dense has one for each of the 12,288 numbers."
 
 
 @checker
@@ -490,17 +490,17 @@ def check_3_3(model, aucs):
 # --- notebook 4 -----------------------------------------------------------------------------------------------------
 
 
-def notebook_4_rows():
-    """Positions of the training images (fewer in a quick run) and of the validation images."""
+def notebook_4_rows(features):
+    """Positions of the training images that have features, only some in a quick run, and of the validation images."""
     training, validation = helpers.split_by_patient(helpers.get_metadata())
-    return training[:320] if helpers.is_quick() else training, validation
+    return training[features[training].any(axis=1)], validation
 
 
 def refuse_other_auc(auc, features):
     """Refuse an AUC that is not that of logistic regression on the features of the validation images."""
     number = as_share(auc)
     _, labels = helpers.get_train_data()
-    training, validation = notebook_4_rows()
+    training, validation = notebook_4_rows(features)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     model.fit(features[training], labels[training])
     p = model.predict_proba(features)[:, 1]
@@ -526,7 +526,7 @@ def check_4_1(answer, features):
     images, labels = helpers.get_train_data()
     is_table = features is not None and features.shape == (len(labels), 512)
     refuse_if(not is_table, "Give the features of the notebook as they are, 512 for each image.")
-    training, validation = notebook_4_rows()
+    training, validation = notebook_4_rows(features)
     number, pixels = as_share(answer), grey_rows(images)
 
     def right(table, rows, k=5):
@@ -667,12 +667,13 @@ def check_5_1(prevalence):
 @checker
 def check_5_2(by_patient, by_image):
     """by_patient, by_image: (lower, upper), 95 % intervals of the last model's sensitivity on the test images."""
-    images = helpers.load_predictions("test")
-    truth, p = images["label"].to_numpy(), images[LAST_MODEL].to_numpy()
-    patients = helpers.get_metadata().set_index("index")["patient"][images["index"]].to_numpy()
+    patients = helpers.get_metadata().set_index("index")["patient"]
 
-    def interval(name, groups):
-        return helpers.bootstrap_interval(lambda rows: helpers.score(truth[rows], p[rows])[name], groups, draws=300)
+    def interval(way, score="sensitivity", model=LAST_MODEL, split="test"):
+        images = helpers.load_predictions(split)
+        truth, p = images["label"].to_numpy(), images[model].to_numpy()
+        groups = patients[images["index"]].to_numpy() if way == "by_patient" else np.arange(len(images))
+        return helpers.bootstrap_interval(lambda rows: helpers.score(truth[rows], p[rows])[score], groups, draws=300)
 
     given = {"by_patient": as_array(by_patient), "by_image": as_array(by_image)}
     for name, ends in given.items():
@@ -681,15 +682,19 @@ def check_5_2(by_patient, by_image):
         refuse_if(lower >= upper, f"{name}: the lower end comes first, and it is below the upper one.")
     same = "Both are the same. For by_image every image counts as a patient of its own: range(len(test)); do not round."
     refuse_if(given["by_patient"] == given["by_image"], same)
-    for name, groups in (("by_patient", patients), ("by_image", np.arange(len(images)))):
-        (low, high), (lower, upper) = interval("sensitivity", groups), given[name]
+    for name in given:
+        (low, high), (lower, upper) = interval(name), given[name]
         if distance(given[name], (low, high)) < 0.02 and upper - lower > 0.6 * (high - low):
             continue
         narrow = low - 0.02 < lower and upper < high + 0.02
         refuse_if(narrow, f"{name} is too narrow for 95 %: the ends are the percentiles 2.5 and 97.5.")
-        for other in ("specificity", "accuracy", "auc"):
-            is_other = distance(given[name], interval(other, groups)) < 0.02
-            refuse_if(is_other, f"{name} looks like an interval of another score, {other}. Take the sensitivity.")
+        mistakes = {
+            f"{name} looks like an interval of another score, {score}. Take the sensitivity.": interval(name, score)
+            for score in ("specificity", "accuracy", "auc")
+        }
+        validation = interval(name, split="validation")
+        mistakes[f"{name} looks like the interval on validation images. Take the test images."] = validation
+        refuse_mistakes(given[name], (low, high), mistakes, 0.02)
         refuse(f"{name} lies elsewhere: the last model, threshold 0.5, test images, 95 % interval.")
     wider = np.ptp(given["by_patient"]) - np.ptp(given["by_image"])
     words = "as wide as" if abs(wider) <= 0.002 else "wider than" if wider > 0 else "narrower than"
@@ -832,13 +837,12 @@ def check_7_2(gigabytes, images, size):
     true = np.array([pixels * 3 * 4, pixels]) / 1e9
 
     def times(factor):
-        """True where both are the true numbers times the factor, also with gigabytes of 2**30 bytes."""
-        rounded = 0.005 if factor == 1 else 0
-        units = (1, 1e9 / 2**30)
-        return any(np.allclose(given, true * factor * unit, rtol=0.02, atol=rounded) for unit in units)
+        """True where both are the true numbers times the factor, also with gigabytes of 2**30 bytes, or rounded."""
+        numbers = (true * factor, true * factor * 1e9 / 2**30)
+        return any(np.all(np.isclose(given, right, rtol=0.02) | (given == right.round(2))) for right in numbers)
 
     if times(1):
-        return f"{true[0]:.2f} GB against {true[1]:.2f} GB: twelve times as much."
+        return f"{true[0]:.3f} GB against {true[1]:.3f} GB: twelve times as much."
     too_large = "That is too large by a power of ten: a gigabyte has 1,000,000,000 bytes."
     refuse_if(times(1e3) or times(1e6) or times(1e9), too_large)
     refuse_if(times(32 / len(images)), "That is one batch. How much do all images need?")
