@@ -129,9 +129,6 @@ def test_frames_show_border_curve_and_descent_as_they_are(frames_of):
     assert np.allclose(balls, [(0, 4), (1, 1), (1.5, 0.25)])
 
 
-# --- the score board --------------------------------------------------------------------------------------------------
-
-
 def board(notebook):
     axes = figures.plot_score_board(notebook)
     names = [label.get_text() for label in axes[0].get_yticklabels()]
@@ -167,9 +164,6 @@ def test_without_a_reader_of_these_images_the_score_board_has_none():
     rows = helpers.get_metadata().query("split == 'test'").iloc[::4]
     keep_predictions("phantoms", rows, knn=rows["class"] * 0.5)
     assert board(2)[0] == ["nearest neighbours"]
-
-
-# --- the data of notebook 1 -------------------------------------------------------------------------------------------
 
 
 def test_the_figure_of_the_splits_counts_every_image():

@@ -128,11 +128,12 @@ def test_the_exam_on_all_images_is_quoted_as_measured():
 
 def test_notebook_7_quotes_its_trials_as_measured():
     trials = pd.DataFrame(stored("trials")).groupby("recipe").mean().map(short)
-    small, vgg16 = ("notebook 3", "notebook 4")
-    framed, plain = trials.loc[f"{vgg16}, all changes", "specificity"], trials.loc[vgg16, "specificity"]
-    quotes = [f"an AUC of {trials.loc['images as they are', 'validation']} on the images as they are"]
-    quotes.append(f"{trials.loc[small, 'validation']} to {trials.loc[f'{small}, framing', 'validation']}, and is still")
-    quotes.append(f"leaves {framed} of the healthy in peace on the yardstick instead of {plain}")
+    validation, mean, held = trials["validation"], trials["mean"], trials["specificity"]
+    quotes = [f"an AUC of {validation['images as they are']} on the images as they are"]
+    quotes.append(f"{validation['notebook 3']} to {validation['notebook 3, framing']}, and its")
+    quotes.append(f"{mean['notebook 3, framing, 45 epochs']}, and {held['notebook 3, framing, 45 epochs']} on the")
+    quotes.append(f"{mean['notebook 4, all changes']} against {mean['notebook 4']}")
+    quotes.append(f"leaves {held['notebook 4, all changes']} of the healthy in peace instead of {held['notebook 4']}")
     assert all(quote in in_a_row(NOTEBOOKS) for quote in quotes)
 
 
