@@ -667,11 +667,10 @@ def check_5_1(prevalence):
 @checker
 def check_5_2(by_patient, by_image):
     """by_patient, by_image: (lower, upper), 95 % intervals of the last model's sensitivity on the test images."""
-    patients = helpers.get_metadata().set_index("index")["patient"]
+    patients, test = helpers.get_metadata().set_index("index")["patient"], helpers.load_predictions("test")
 
-    def interval(way, score="sensitivity", model=LAST_MODEL, split="test"):
-        images = helpers.load_predictions(split)
-        truth, p = images["label"].to_numpy(), images[model].to_numpy()
+    def interval(way, score="sensitivity", images=test):
+        truth, p = images["label"].to_numpy(), images[LAST_MODEL].to_numpy()
         groups = patients[images["index"]].to_numpy() if way == "by_patient" else np.arange(len(images))
         return helpers.bootstrap_interval(lambda rows: helpers.score(truth[rows], p[rows])[score], groups, draws=300)
 
@@ -692,7 +691,7 @@ def check_5_2(by_patient, by_image):
             f"{name} looks like an interval of another score, {score}. Take the sensitivity.": interval(name, score)
             for score in ("specificity", "accuracy", "auc")
         }
-        validation = interval(name, split="validation")
+        validation = interval(name, images=helpers.load_predictions("validation"))
         mistakes[f"{name} looks like the interval on validation images. Take the test images."] = validation
         refuse_mistakes(given[name], (low, high), mistakes, 0.02)
         refuse(f"{name} lies elsewhere: the last model, threshold 0.5, test images, 95 % interval.")
