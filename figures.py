@@ -28,7 +28,7 @@ STYLES = {
     "validation": ("#0173b2", "o"),
     "test": ("#de8f05", "s"),
     "field": ("#73a659", "^"),
-    "external": ("black", "X"),
+    "external": ("black", "v"),
     "reader": ("black", "D"),
 }
 # where to look on two real images: tip and start of each arrow, in pixels from the left and from the top
@@ -260,12 +260,11 @@ def plot_score_board(notebook):
         names["reader"] = f"{'you' if own else 'another reader'}, {len(judged)} images"
     answers = pd.concat(answers)
     rows = [model for model in names if model in set(answers["model"])]
-    size = (10, 1.4 + (0.32 if len(splits) < 4 else 0.28) * len(splits) * len(rows))
+    size = (10, 1.4 + 0.17 * (len(splits) + 1) * len(rows))
     figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained", sharey=True)
-    middle, between = (len(splits) - 1) / 2, 0.26 if len(splits) < 4 else 0.2
     for (model, split), part in answers[answers["model"].isin(rows)].groupby(["model", "split"], sort=False):
         color, marker = STYLES[split]
-        shift = 0.05 + between * (splits.index(split) - middle) if split in splits else 0.05
+        shift = (splits.index(split) + 1) / (len(splits) + 1) - 0.5 if split in splits else 0
         if split == "reader":  # who has no AUC; drawn anew by patient, ten right answers of ten would stay ten of ten
             right = binomtest(int((part["label"] == part["probability"]).sum()), len(part))
             scores = {axes[1]: (right.statistic, *right.proportion_ci())}
@@ -275,11 +274,11 @@ def plot_score_board(notebook):
         for ax, (value, low, high) in scores.items():
             row, reach = rows.index(model), np.maximum([[value - low], [high - value]], 0)
             ax.errorbar(value, row + shift, xerr=reach, fmt=marker, color=color, linewidth=2, label=split)
-            ax.text(value, row + shift - 0.06, f"{value:.3f}", ha="center", va="bottom", fontsize=8)
+            ax.text(low - 0.015, row + shift, f"{value:.3f}", ha="right", va="center", fontsize=8)
     axes[0].set(title="AUC", yticks=range(len(rows)), yticklabels=[names[model] for model in rows])
     axes[1].set(title="accuracy at 0.5", ylim=(len(rows) - 0.4, -0.6))
     for ax in axes:
-        ax.set_xlim(right=1.03)
+        ax.set_xlim(ax.get_xlim()[0] - 0.08, 1.03)
         ax.grid(axis="x", color="lightgray")
     lines, labels = axes[1].get_legend_handles_labels()
     drawn = dict(zip(labels, lines, strict=True))  # one of each

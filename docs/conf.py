@@ -130,8 +130,9 @@ def take_apart(notebook):
                 heading = found if found.startswith("#") else heading
                 add_text(pieces, found)
         elif "Exercises" not in heading:
-            # the call that shows a figure says no more than the figure
+            # what a figure shows is no line of its slide: it would answer the question before it
             source = re.sub(r"\n\s*show_figure\((?:[^()]|\([^()]*\))*\)\s*$", "", cell["source"])
+            source = re.sub(r'(\n\s+(description=)?"[^"\n]{40,}")(\n\s+"[^"\n]*")*,(?=\n\)\s*$)', "", source)
             if source and "setup" not in cell["metadata"]["tags"]:
                 pieces.append(["code", [{**cell, "source": source, "outputs": []}], print_height(source) + 14])
             if cell["outputs"]:
@@ -147,13 +148,14 @@ def take_apart(notebook):
 
 def add_text(pieces, block):
     """Add a block of Markdown: to the answer that it reads, as notes to the piece above, or as a piece of its own."""
+    block = re.sub("^###", "##", block)  # "###" is for what goes on
     fold = re.fullmatch(r"<details><summary>(.*?)</summary>(.*)</details>", block, flags=re.DOTALL)
     lines = re.sub(r"\n(?![-|]|\d+\. )", " ", re.sub(r"\]\([^)]*\)", "", block)).splitlines()
     height = 12 + 36 * sum(ceil(len(line) / (105 if line.startswith("|") else 88)) for line in lines)
     kind = "heading" if block.startswith("#") else "text"
     above, own, height_above = pieces[-1] if pieces else ("", [], 0)
     reads = above == "answer" and len(own) == 1
-    goes_on = block.startswith("- ") and above in ("answer", "text") and height_above + height <= ROOM
+    goes_on = block.startswith(("- ", "1. ")) and above in ("answer", "text") and height_above + height <= ROOM
     if fold:
         notes = html.escape(re.sub(r"\*\*|`|\]\([^)]*\)", "", f"{own[0]['source']} {fold[1]}: {fold[2]}"))
         own.append(new_markdown_cell(f'<aside class="notes"><p>{" ".join(notes.split())}</p></aside>'))
@@ -163,7 +165,8 @@ def add_text(pieces, block):
         own.append(new_markdown_cell(block))
         pieces[-1][2] += 0 if beside else height
     else:
-        pieces.append([kind, [new_markdown_cell(block)], height])
+        below_heading = block.startswith("##")  # ROOM is what is left below it
+        pieces.append([kind, [new_markdown_cell(block)], 0 if below_heading else height])
 
 
 def set_size(output):
@@ -172,7 +175,7 @@ def set_size(output):
     if "image/png" in data:
         start = base64.b64decode(data["image/png"][:32])  # a PNG file tells its size in bytes 16 to 24
         width, height = int.from_bytes(start[16:20]), int.from_bytes(start[20:24])
-        scale = min(WIDTH / width, 380 / height, 1.6)
+        scale = min(WIDTH / width, max(380, min(560, 0.55 * height)) / height, 1.6)
         output["metadata"]["image/png"] |= {"width": int(scale * width), "height": int(scale * height)}
         return int(scale * height) + 12
     if "text/html" in data:
