@@ -278,7 +278,7 @@ def plot_score_board(notebook):
     axes[0].set(title="AUC", yticks=range(len(rows)), yticklabels=[names[model] for model in rows])
     axes[1].set(title="accuracy at 0.5", ylim=(len(rows) - 0.4, -0.6))
     for ax in axes:
-        ax.set_xlim(ax.get_xlim()[0] - 0.08, 1.03)
+        ax.set_xlim(ax.get_xlim()[0] - 0.08, 1.03)  # room for the leftmost number
         ax.grid(axis="x", color="lightgray")
     lines, labels = axes[1].get_legend_handles_labels()
     drawn = dict(zip(labels, lines, strict=True))  # one of each

@@ -88,7 +88,7 @@ def test_figures_get_their_text_and_setup_is_folded():
 
 
 def test_headings_begin_slides_and_what_does_not_fit_goes_on_below():
-    text = "\n\n".join(["## Long", *["word " * 100] * 4, "## Short\n\nEnd."])
+    text = "\n\n".join(["## Long", *["word " * 100] * 4, "### Short\n\nEnd."])
     titles = [slide[0]["source"] for slide in slides_of(new_markdown_cell(text))]
     assert titles == ["# 1. Title", "## Long", "### Long", "## Short"]
 
@@ -99,6 +99,8 @@ def test_answer_waits_for_a_click_and_its_reading_stays_with_it():
     sources = [cell["source"] for cell in slide]
     assert sources == ["## Sum", "1 + 1", '<div class="fragment">', "1 + 1", "It is two.", "</div>"]
     assert slide[1]["outputs"] == [] and "remove-input" in slide[3]["metadata"]["tags"]
+    moving = code('play(\n    image,\n    "The sum is 0 on the left and 18 in the two columns of the edge.",\n)')
+    assert slides_of(moving)[0][1]["source"] == "play(\n    image,\n)"
 
 
 @pytest.mark.parametrize("width, height", [(640, 480), (350, 350), (1100, 1100), (2000, 300)])
