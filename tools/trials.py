@@ -4,8 +4,8 @@ python tools/trials.py                                   recipes that results/tr
 python tools/trials.py "AdamW, 16 epochs" [RECIPE ...]   examines these with three seeds, into results/further.json
 
 PNEUMONIA_DATA names the real images. Stored figures: KERAS_BACKEND=jax on an NVIDIA H100 or H200, mixed_bfloat16.
-Seeds 1 and 2 of notebooks 3 and 4, of AdamW's rate from 0.0001, and from "tilt, brightness, contrast alone" to "classes
-weighed alike", are of KERAS_BACKEND=tensorflow on two cores of an AMD EPYC, mixed_bfloat16, too.
+Seeds 1 and 2 of notebooks 3 and 4, and from "tilt, brightness, contrast alone" to "AdamW, 8 epochs, rate from 0.0001",
+are of KERAS_BACKEND=tensorflow on two cores of an AMD EPYC, mixed_bfloat16, too.
 """
 
 import functools
