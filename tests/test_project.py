@@ -131,8 +131,8 @@ def test_notebook_7_quotes_its_trials_as_measured():
     validation, mean, held = trials["validation"], trials["mean"], trials["specificity"]
     quotes = [f"an AUC of {validation['images as they are']} on the images as they are"]
     quotes.append(f"{validation['notebook 3']} to {validation['notebook 3, framing']}, and its")
-    long, framed = "notebook 3, 45 epochs", "notebook 3, framing, 45 epochs"
-    quotes.append(f"{mean[framed]} instead of {mean[long]}, and {held[framed]} on the yardstick instead of {held[long]}")
+    long, cured = "notebook 3, 45 epochs", "notebook 3, framing, 45 epochs"
+    quotes.append(f"{mean[cured]} instead of {mean[long]}, and {held[cured]} on the yardstick instead of {held[long]}")
     quotes.append(f"{mean['notebook 4, all changes']} against {mean['notebook 4']}")
     quotes.append(f"leaves {held['notebook 4, all changes']} of the healthy in peace instead of {held['notebook 4']}")
     assert all(quote in in_a_row(NOTEBOOKS) for quote in quotes)
