@@ -5,7 +5,7 @@ python tools/trials.py "AdamW, 16 epochs" [RECIPE ...]   examines these with thr
 
 PNEUMONIA_DATA names the real images. Stored figures: KERAS_BACKEND=jax on an NVIDIA H100 or H200, mixed_bfloat16.
 Seeds 1 and 2 of notebooks 3 and 4, of 128 pixels, and from "tilt, brightness, contrast alone" to "AdamW, 8 epochs, rate
-from 0.0001", and all of "notebook 3, 45 epochs", are of KERAS_BACKEND=tensorflow on two cores of an AMD EPYC, the same.
+from 0.0001"; all of "notebook 3, 45 epochs": KERAS_BACKEND=tensorflow, two cores of an AMD EPYC, mixed_bfloat16, too.
 """
 
 import functools
