@@ -14,7 +14,7 @@ def disturb(image, seed):
     """
     if np.ndim(image) != 2:
         raise DataError(f"One grey image (64, 64) is wanted, and this has the shape {np.shape(image)}: take [..., 0].")
-    rng, image = np.random.default_rng(seed), check_images(image)
+    rng, image = np.random.default_rng(seed), check_images([image])[0]
     for change in (turn, expose, add_noise):
         image = change(image, rng)
     return np.clip(image, 0, 1).astype(np.float32)
