@@ -28,6 +28,8 @@ def import_keras():
         os.close(standard_error)
         os.close(nowhere)
     tf.get_logger().setLevel("ERROR")
+    # tf.data's tuning gains nothing here, and training and predict would wait up to a minute for it when they are done
+    tf.data.experimental.AutotuneOptions.enabled = False
     if keras.backend.backend() != "tensorflow":
         raise DataError(f"Keras was started with {keras.backend.backend()}: restart, and run the setup cell first.")
     keras.config.set_image_data_format("channels_last")  # whatever Keras' own settings on this computer say
@@ -119,8 +121,7 @@ def choose_precision():
     import keras
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
+    if gpus := tf.config.list_physical_devices("GPU"):
         generation = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         policy = "mixed_bfloat16" if generation >= (8, 0) else "mixed_float16" if generation >= (7, 0) else "float32"
     else:
@@ -225,4 +226,5 @@ def stream_images(table, size, shuffle=False):
     stream = tf.data.Dataset.from_tensor_slices((table["path"].to_list(), table["class"].to_numpy()))
     if shuffle:
         stream = stream.shuffle(len(table), seed=helpers.SEED)
+    stream = stream.with_options(tf.data.Options())  # as import_keras sets them
     return stream.map(read, num_parallel_calls=tf.data.AUTOTUNE).batch(32).prefetch(tf.data.AUTOTUNE)

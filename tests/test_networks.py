@@ -144,9 +144,10 @@ def test_a_training_goes_on_where_its_weights_cannot_be_kept(fault, own_project,
         assert best_weight(model) == 2
 
 
-def test_keras_with_another_engine_is_a_sentence(monkeypatch):
+def test_keras_gets_the_settings_of_the_course_and_with_another_engine_is_a_sentence(monkeypatch):
     keras.config.set_image_data_format("channels_first")
     assert networks.import_keras().config.image_data_format() == "channels_last"
+    assert tf.data.Options().autotune.enabled is False  # else a training that is done would wait
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(DataError, match="Keras was started with jax: restart"):
         networks.import_keras()

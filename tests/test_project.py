@@ -182,7 +182,10 @@ def test_stored_predictions_give_the_stored_scores(images):
         assert {name: run[name] for name in scores} == pytest.approx(scores)
 
 
-def test_notebooks_quote_the_scores_of_every_seed():
+def test_notebooks_quote_the_sizes_of_files_and_the_scores_of_every_seed():
+    sizes = stored("original_sizes")
+    words = f"{sizes['images']:,} files of the train folder that number alone has an AUC of {short(sizes['pixels'])}"
+    assert f"{words}, and the shape, width over height, one of {short(sizes['shape'])}." in in_a_row(NOTEBOOKS)
     runs, text = pd.DataFrame(stored("kermany")).sort_values("seed"), in_a_row(NOTEBOOKS)
 
     def of_seeds(model, split, score="auc"):
@@ -210,7 +213,8 @@ def test_notebooks_quote_the_scores_of_every_seed():
         assert f"{words} {first}, {second} and {third}" in place
 
 
-def test_bands_hold_the_stored_results():
+def test_bands_hold_the_stored_results_and_all_notebooks_have_times():
+    assert set(stored("times")) == {path.stem for path in publish.find_notebooks()}
     bands = stored("bands")
     assert set(bands) == {"kermany", "kermany_quick", "phantoms"}
     names = {f"{model} {split}" for model in helpers.MODELS for split in SPLITS[:3]}
@@ -241,10 +245,6 @@ def test_notebook_3_quotes_every_recipe_that_was_tried():
     for name, scores in runs.groupby("recipe")[["auc", "accuracy", "loss"]].mean().iterrows():
         row = re.search(rf"^\|[^|]*{re.escape(name)}.*$", NOTEBOOKS, flags=re.MULTILINE)[0]
         assert all(f"{figure:.3f}" in row for figure in scores), row
-
-
-def test_times_of_all_notebooks_are_stored():
-    assert set(stored("times")) == {path.stem for path in publish.find_notebooks()}
 
 
 # --- requirements and files ------------------------------------------------------------------------------------------

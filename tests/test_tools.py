@@ -257,7 +257,8 @@ def test_the_exam_stores_notebook_7_and_what_it_answered(fake_notebooks, monkeyp
     measure.store("further.json", {"AdamW, 8 epochs": {}})
     call(measure, "exam", monkeypatch=monkeypatch)
     exams = json.loads((helpers.RESULTS / "further.json").read_text())
-    assert [*exams] == ["AdamW, 8 epochs", "notebook 7"] and exams["notebook 7"]["accuracy"] == 1
+    assert [*exams] == ["AdamW, 8 epochs", "notebook 7"] and [*exams["notebook 7"]] == ["0", "1", "2", "mean"]
+    assert exams["notebook 7"]["0"]["accuracy"] == 1
     assert nbformat.read(path, as_version=4).metadata["seed"] == 0
     kept = pd.read_csv(helpers.RESULTS / "kermany_predictions.csv")  # for the envelopes of notebook 8
     assert set(kept["split"]) == {"external"} and list(kept["seed"]) == [0] * 10
