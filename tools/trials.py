@@ -5,7 +5,8 @@ python tools/trials.py "AdamW, 16 epochs" [RECIPE ...]   examines these with thr
 
 PNEUMONIA_DATA names the real images. Stored figures: KERAS_BACKEND=jax on an NVIDIA H100 or H200, mixed_bfloat16.
 Seeds 1 and 2 of notebooks 3 and 4, of 128 pixels, and from "tilt, brightness, contrast alone" to "AdamW, 8 epochs, rate
-from 0.0001"; all of "notebook 3, 45 epochs": KERAS_BACKEND=tensorflow, two cores of an AMD EPYC, mixed_bfloat16, too.
+from 0.0001"; all of "last epoch with 96 pixels" and "notebook 3, 45 epochs": KERAS_BACKEND=tensorflow, two cores of an
+AMD EPYC, mixed_bfloat16, too.
 """
 
 import functools
@@ -40,7 +41,7 @@ def change(images, seed, framing=1, tilt=10, light=1):
     def draw(most, least=0, columns=1):
         return keras.random.uniform((ops.shape(images)[0], columns), least, most, seed=seed)
 
-    size, cut = images.shape[1] - 1, draw(1, columns=4) * CUTS * framing
+    size, cut = ops.cast(ops.shape(images)[1] - 1, "float32"), draw(1, columns=4) * CUTS * framing
     top, left, bottom, right = ops.split(cut, 4, axis=1)
     angle, shift, factor = (draw(most, -most) for most in (np.deg2rad(tilt), 0.15 * light, 0.3 * light))
     wide, high, none = 1 - left - right, 1 - top - bottom, ops.zeros_like(top)
@@ -101,6 +102,7 @@ RECIPE = {
     "course": False,  # the training images and validation patients of notebooks 2 to 6
     "build": networks.build_vgg16,
     "size": 64,
+    "early_size": 64,  # in all epochs but the last
     "epochs": 3,
     "optimizer": functools.partial(keras.optimizers.SGD, momentum=0.95),
     "rate": 1.5e-4,
@@ -126,6 +128,7 @@ TRIALS = {  # name: what is other than in RECIPE
     "rate from 0.0003": {"rate": 3e-4},
     "rate from 0.001": {"rate": 1e-3},
     "AdamW, 3 epochs": ADAMW,
+    "last epoch with 96 pixels": {"size": 96},
     "classes weighed alike": {"classes": {0: 2.0, 1: 0.67}},
     "one image per patient, 4 epochs": {"one_each": True, "epochs": 4},
     "contrast equalised": {"prepare": equalise},
@@ -133,8 +136,8 @@ TRIALS = {  # name: what is other than in RECIPE
     "SGD, 8 epochs": {"epochs": 8, "changes": LONGER["changes"]},
     "AdamW, 8 epochs, rate from 0.0001": LONGER | {"rate": 1e-4},
     "AdamW, 8 epochs": LONGER,
-    "AdamW, 8 epochs, 96 pixels": LONGER | {"size": 96},
-    "AdamW, 8 epochs, 128 pixels": LONGER | {"size": 128},
+    "AdamW, 8 epochs, 96 pixels": LONGER | {"size": 96, "early_size": 96},
+    "AdamW, 8 epochs, 128 pixels": LONGER | {"size": 128, "early_size": 128},
     "AdamW, 16 epochs": LONGER | {"epochs": 16},
     "notebook 3": SMALL | {"changes": lambda: []},
     "notebook 3, framing half as wide": SMALL | {"changes": lambda: [framing(0.5)]},
@@ -160,8 +163,14 @@ def load(size, course):
     return table, sources.load_images()[table["index"]]
 
 
+def prepare(recipe, size):
+    """load, with the images prepared and in colour."""
+    table, images = load(size, recipe["course"])
+    return table, helpers.in_colour(recipe["prepare"](images) / np.float32(255))
+
+
 def train(name, seed):
-    """The network trained by this recipe, and load's table and images, these prepared and in colour."""
+    """The network trained by this recipe, and prepare's table and images."""
     recipe = RECIPE | TRIALS[name]
     keras.backend.clear_session()
     if keras.backend.backend() == "tensorflow":
@@ -169,17 +178,19 @@ def train(name, seed):
     else:
         keras.config.set_dtype_policy("mixed_bfloat16")
     keras.utils.set_random_seed(seed)
-    table, images = load(recipe["size"], recipe["course"])
-    images = helpers.in_colour(recipe["prepare"](images) / np.float32(255))
+    table, images = prepare(recipe, recipe["early_size"])
     training, rng = table[table["split"] == "train"], np.random.RandomState(seed)
     epochs = [training.sample(frac=1, random_state=rng) for _ in range(recipe["epochs"])]
     if recipe["one_each"]:
         epochs = [epoch.drop_duplicates("patient") for epoch in epochs]
-    model, rate = recipe["build"](recipe["changes"](), recipe["size"]), recipe["rate"]
+    size, rate = recipe["size"] if recipe["size"] == recipe["early_size"] else None, recipe["rate"]
+    model = recipe["build"](recipe["changes"](), size)
     if recipe["falls"]:
         rate = keras.optimizers.schedules.CosineDecay(rate, sum(map(len, epochs)) // 32)
     model.compile(recipe["optimizer"](rate), loss="binary_crossentropy")
-    for epoch in epochs:
+    for number, epoch in enumerate(epochs, start=1):
+        if size is None and number == len(epochs):
+            table, images = prepare(recipe, recipe["size"])
         labels = epoch["class"].to_numpy()
         model.fit(images[epoch.index], labels, batch_size=32, class_weight=recipe["classes"], verbose=0)
     return model, table, images
