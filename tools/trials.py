@@ -102,7 +102,7 @@ RECIPE = {
     "course": False,  # the training images and validation patients of notebooks 2 to 6
     "build": networks.build_vgg16,
     "size": 64,
-    "early_size": 64,  # in all epochs but the last
+    "last_size": None,  # of images in the last epoch, where it is another
     "epochs": 3,
     "optimizer": functools.partial(keras.optimizers.SGD, momentum=0.95),
     "rate": 1.5e-4,
@@ -128,7 +128,7 @@ TRIALS = {  # name: what is other than in RECIPE
     "rate from 0.0003": {"rate": 3e-4},
     "rate from 0.001": {"rate": 1e-3},
     "AdamW, 3 epochs": ADAMW,
-    "last epoch with 96 pixels": {"size": 96},
+    "last epoch with 96 pixels": {"last_size": 96},
     "classes weighed alike": {"classes": {0: 2.0, 1: 0.67}},
     "one image per patient, 4 epochs": {"one_each": True, "epochs": 4},
     "contrast equalised": {"prepare": equalise},
@@ -136,8 +136,8 @@ TRIALS = {  # name: what is other than in RECIPE
     "SGD, 8 epochs": {"epochs": 8, "changes": LONGER["changes"]},
     "AdamW, 8 epochs, rate from 0.0001": LONGER | {"rate": 1e-4},
     "AdamW, 8 epochs": LONGER,
-    "AdamW, 8 epochs, 96 pixels": LONGER | {"size": 96, "early_size": 96},
-    "AdamW, 8 epochs, 128 pixels": LONGER | {"size": 128, "early_size": 128},
+    "AdamW, 8 epochs, 96 pixels": LONGER | {"size": 96},
+    "AdamW, 8 epochs, 128 pixels": LONGER | {"size": 128},
     "AdamW, 16 epochs": LONGER | {"epochs": 16},
     "notebook 3": SMALL | {"changes": lambda: []},
     "notebook 3, framing half as wide": SMALL | {"changes": lambda: [framing(0.5)]},
@@ -178,19 +178,19 @@ def train(name, seed):
     else:
         keras.config.set_dtype_policy("mixed_bfloat16")
     keras.utils.set_random_seed(seed)
-    table, images = prepare(recipe, recipe["early_size"])
+    table, images = prepare(recipe, recipe["size"])
     training, rng = table[table["split"] == "train"], np.random.RandomState(seed)
     epochs = [training.sample(frac=1, random_state=rng) for _ in range(recipe["epochs"])]
     if recipe["one_each"]:
         epochs = [epoch.drop_duplicates("patient") for epoch in epochs]
-    size, rate = recipe["size"] if recipe["size"] == recipe["early_size"] else None, recipe["rate"]
-    model = recipe["build"](recipe["changes"](), size)
+    last_size, rate = recipe["last_size"], recipe["rate"]
+    model = recipe["build"](recipe["changes"](), None if last_size else recipe["size"])
     if recipe["falls"]:
         rate = keras.optimizers.schedules.CosineDecay(rate, sum(map(len, epochs)) // 32)
     model.compile(recipe["optimizer"](rate), loss="binary_crossentropy")
-    for number, epoch in enumerate(epochs, start=1):
-        if size is None and number == len(epochs):
-            table, images = prepare(recipe, recipe["size"])
+    for epoch in epochs:
+        if last_size and epoch is epochs[-1]:
+            _, images = prepare(recipe, last_size)
         labels = epoch["class"].to_numpy()
         model.fit(images[epoch.index], labels, batch_size=32, class_weight=recipe["classes"], verbose=0)
     return model, table, images
